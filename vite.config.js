@@ -1,4 +1,7 @@
-/** Turns index.html, help.html, web/ and pkg/ into dist/: an installable page that works under any path of any static host. */
+/**
+ * Turns index.html, help.html, web/ and pkg/ into dist/: an installable page that works under any path of any static
+ * host.
+ */
 import { defineConfig } from 'vite';
 import { VitePWA } from 'vite-plugin-pwa';
 
@@ -7,7 +10,9 @@ const manifest = {
   id: './',
   name: 'LoRA Loupe',
   short_name: 'LoRA Loupe',
-  description: 'See what a LoRA file is, what it was made for and where it acts; then generate images with it. Nothing leaves your browser.',
+  description:
+    'See what a LoRA file is, what it was made for and where it acts; then generate images with it. ' +
+    'Nothing leaves your browser.',
   start_url: './',
   scope: './',
   display: 'standalone',
@@ -21,7 +26,9 @@ const manifest = {
     { src: 'icon-maskable-512.png', sizes: '512x512', type: 'image/png', purpose: 'maskable' },
   ],
   launch_handler: { client_mode: ['focus-existing', 'auto'] },
-  file_handlers: [{ action: './', accept: { 'application/octet-stream': ['.safetensors'] }, launch_type: 'single-client' }],
+  file_handlers: [
+    { action: './', accept: { 'application/octet-stream': ['.safetensors'] }, launch_type: 'single-client' },
+  ],
   share_target: {
     action: 'share',
     method: 'POST',

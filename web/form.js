@@ -42,7 +42,12 @@ export const FIRST_FORM = {
   batch: 1,
 };
 
-/** The demo's own settings and its first prompt and LoRA. @param {Form} form @param {DemoCatalogue} catalogue @returns {Form} */
+/**
+ * The demo's own settings and its first prompt and LoRA.
+ * @param {Form} form
+ * @param {DemoCatalogue} catalogue
+ * @returns {Form}
+ */
 export function demoForm(form, { prompts, loras, defaults }) {
   const chosen = form.loras.some(({ id }) => id);
   return {
@@ -58,7 +63,11 @@ export function demoNumbers({ defaults: { steps, guidance, sampler, width, heigh
   return { steps, guidance, sampler, width, height };
 }
 
-/** The numbers that a model is usually drawn with. @param {import("./engine/types.d.ts").ModelInfo} info @returns {Partial<Form>} */
+/**
+ * The numbers that a model is usually drawn with.
+ * @param {import("./engine/types.d.ts").ModelInfo} info
+ * @returns {Partial<Form>}
+ */
 export function usualNumbers({ samplers, width, height }) {
   return { steps: 20, guidance: 7, sampler: samplers.includes("dpmpp_2m") ? "dpmpp_2m" : samplers[0], width, height };
 }
@@ -68,11 +77,18 @@ export function usualNumbers({ samplers, width, height }) {
  * @param {Form} form @param {Partial<Form>} last @param {Partial<Form>} next @returns {Form}
  */
 export function followed(form, last, next) {
-  const untouched = Object.entries(next).filter(([key]) => form[/** @type {keyof Form} */ (key)] === last[/** @type {keyof Form} */ (key)]);
+  const untouched = Object.entries(next).filter(
+    ([key]) => form[/** @type {keyof Form} */ (key)] === last[/** @type {keyof Form} */ (key)],
+  );
   return { ...form, ...Object.fromEntries(untouched) };
 }
 
-/** A stack of one takes the LoRA in its only row; a larger one is the visitor's own work and stays. @param {Form} form @param {string} id @returns {Form} */
+/**
+ * A stack of one takes the LoRA in its only row; a larger one is the visitor's own work and stays.
+ * @param {Form} form
+ * @param {string} id
+ * @returns {Form}
+ */
 export function withLora(form, id) {
   if (form.loras.length > 1) return form;
   return { ...form, loras: [{ ...(form.loras[0] ?? EMPTY_ROW), id, on: true }] };
@@ -89,7 +105,11 @@ export function withRow(form, index, change) {
 /** @param {Row} row @returns {Row} */
 export function checkedRow(row) {
   const bounded = (/** @type {number} */ strength) => clamp(strength, -MOST_STRENGTH, MOST_STRENGTH);
-  return { ...row, strength: bounded(row.strength), textEncoder: row.textEncoder === null ? null : bounded(row.textEncoder) };
+  return {
+    ...row,
+    strength: bounded(row.strength),
+    textEncoder: row.textEncoder === null ? null : bounded(row.textEncoder),
+  };
 }
 
 /** The last row is emptied, not taken away. @param {Form} form @param {number} index @returns {Form} */
@@ -104,7 +124,11 @@ export const RANDOM_SEED = -1;
 /** The largest seed: PyTorch takes 64 bits. */
 export const MOST_SEED = "18446744073709551615";
 
-/** A seed as recipes have it: a number up to 2^53 - 1, its digits above. @param {number | string} typed @returns {Form["seed"]} */
+/**
+ * A seed as recipes have it: a number up to 2^53 - 1, its digits above.
+ * @param {number | string} typed
+ * @returns {Form["seed"]}
+ */
 export function seedOf(typed) {
   const text = String(typed).trim();
   if (!/^\d+$/.test(text)) return Math.trunc(clamp(Number(text), 0, Number.MAX_SAFE_INTEGER));
@@ -117,18 +141,41 @@ export function laterSeed(seed, at) {
   return at ? seedOf(String(BigInt(seed) + BigInt(at))) : seed;
 }
 
-/** A form that was kept: what has the type of its field is taken, the rest is the first form's. @param {unknown} kept @returns {Form} */
+/**
+ * A form that was kept: what has the type of its field is taken, the rest is the first form's.
+ * @param {unknown} kept
+ * @returns {Form}
+ */
 export function storedForm(kept) {
   const given = /** @type {Record<string, unknown>} */ (typeof kept === "object" && kept ? kept : {});
-  const fits = Object.entries(FIRST_FORM).filter(([name, first]) => typeof given[name] === typeof first || (name === "eta" && typeof given.eta === "number") || (name === "seed" && typeof given.seed === "string"));
-  const form = /** @type {Form} */ ({ ...FIRST_FORM, ...Object.fromEntries(fits.map(([name]) => [name, given[name]])) });
-  const rows = Array.isArray(form.loras) ? form.loras.filter((row) => typeof row?.id === "string" && row.id.startsWith("demo:")) : [];
-  return checkedForm({ ...form, loras: rows.length ? rows.map((row) => checkedRow({ ...EMPTY_ROW, ...row })) : [EMPTY_ROW] }, 1);
+  const fits = Object.entries(FIRST_FORM).filter(
+    ([name, first]) =>
+      typeof given[name] === typeof first ||
+      (name === "eta" && typeof given.eta === "number") ||
+      (name === "seed" && typeof given.seed === "string"),
+  );
+  const form = /** @type {Form} */ ({
+    ...FIRST_FORM,
+    ...Object.fromEntries(fits.map(([name]) => [name, given[name]])),
+  });
+  const rows = Array.isArray(form.loras)
+    ? form.loras.filter((row) => typeof row?.id === "string" && row.id.startsWith("demo:"))
+    : [];
+  return checkedForm(
+    { ...form, loras: rows.length ? rows.map((row) => checkedRow({ ...EMPTY_ROW, ...row })) : [EMPTY_ROW] },
+    1,
+  );
 }
 
-/** Every number within its bounds, whatever was typed. @param {Form} form @param {number} multiple of width and height @returns {Form} */
+/**
+ * Every number within its bounds, whatever was typed.
+ * @param {Form} form
+ * @param {number} multiple of width and height
+ * @returns {Form}
+ */
 export function checkedForm(form, multiple) {
-  const pixels = (/** @type {number} */ size) => multiple * Math.max(1, Math.round(clamp(size, multiple, 2048) / multiple));
+  const pixels = (/** @type {number} */ size) =>
+    multiple * Math.max(1, Math.round(clamp(size, multiple, 2048) / multiple));
   return {
     ...form,
     seed: Number(form.seed) === RANDOM_SEED ? RANDOM_SEED : seedOf(form.seed),

@@ -31,29 +31,72 @@ function numbersOf(kind) {
 export function axisKinds(state) {
   const { form } = state;
   const several = form.loras.length > 1;
-  const strengths = form.loras.map((_, at) => /** @type {[AxisKind, string]} */ ([`strength:${at}`, several ? t("axis.strength_of", { n: at + 1 }) : t("axis.strength")]));
-  const blocks = form.loras.flatMap(({ id }, at) => (entryById(state, id)?.report ? [/** @type {[AxisKind, string]} */ ([`blocks:${at}`, several ? t("axis.blocks_of", { n: at + 1 }) : t("axis.blocks")])] : []));
-  return [["none", t("axis.none")], ...strengths, ...blocks, ["lora", t("axis.lora")], ["seed", t("form.seed")], ["steps", t("form.steps")], ["guidance", t("form.guidance")], ["sampler", t("form.sampler")]];
+  const strengths = form.loras.map(
+    (_, at) =>
+      /** @type {[AxisKind, string]} */ ([
+        `strength:${at}`,
+        several ? t("axis.strength_of", { n: at + 1 }) : t("axis.strength"),
+      ]),
+  );
+  const blocks = form.loras.flatMap(({ id }, at) =>
+    entryById(state, id)?.report
+      ? [
+          /** @type {[AxisKind, string]} */ ([
+            `blocks:${at}`,
+            several ? t("axis.blocks_of", { n: at + 1 }) : t("axis.blocks"),
+          ]),
+        ]
+      : [],
+  );
+  return [
+    ["none", t("axis.none")],
+    ...strengths,
+    ...blocks,
+    ["lora", t("axis.lora")],
+    ["seed", t("form.seed")],
+    ["steps", t("form.steps")],
+    ["guidance", t("form.guidance")],
+    ["sampler", t("form.sampler")],
+  ];
 }
 
-/** Names or ids that an axis of choices offers; null for an axis of numbers. @param {State} state @param {AxisKind} kind @returns {Tick[] | null} */
+/**
+ * Names or ids that an axis of choices offers; null for an axis of numbers.
+ * @param {State} state
+ * @param {AxisKind} kind
+ * @returns {Tick[] | null}
+ */
 export function axisChoices(state, kind) {
-  if (kind === "sampler") return (state.base.info?.samplers ?? [state.form.sampler]).map((value) => ({ value, label: word("sampler", value) }));
-  if (kind.startsWith("blocks:")) return blockChoices(entryById(state, state.form.loras[numberOf(kind)]?.id ?? "")?.report);
+  if (kind === "sampler")
+    return (state.base.info?.samplers ?? [state.form.sampler]).map((value) => ({
+      value,
+      label: word("sampler", value),
+    }));
+  if (kind.startsWith("blocks:"))
+    return blockChoices(entryById(state, state.form.loras[numberOf(kind)]?.id ?? "")?.report);
   if (kind !== "lora") return null;
   const { demo, own } = loraOptions(state);
   return [{ value: "", label: t("stack.none") }, ...[...own, ...demo].map(({ id, label }) => ({ value: id, label }))];
 }
 
-/** All blocks, none or only one of each kind, and all but one. @param {import("./engine/types.d.ts").Report | null | undefined} report @returns {Tick[]} */
+/**
+ * All blocks, none or only one of each kind, and all but one.
+ * @param {import("./engine/types.d.ts").Report | null | undefined} report
+ * @returns {Tick[]}
+ */
 function blockChoices(report) {
-  const groups = report ? sliders(report).map(({ name, blocks }) => ({ name, blocks: blocks.map(({ block }) => block) })) : [];
+  const groups = report
+    ? sliders(report).map(({ name, blocks }) => ({ name, blocks: blocks.map(({ block }) => block) }))
+    : [];
   const all = groups.flatMap(({ blocks }) => blocks);
   const off = (/** @type {string[]} */ blocks) => strengthsText(Object.fromEntries(blocks.map((block) => [block, 0])));
   const choices = [
     { value: "", label: t("axis.all") },
     ...groups.map(({ name, blocks }) => ({ value: off(blocks), label: t("axis.without", { name }) })),
-    ...groups.map(({ name, blocks }) => ({ value: off(all.filter((block) => !blocks.includes(block))), label: t("axis.only", { name }) })),
+    ...groups.map(({ name, blocks }) => ({
+      value: off(all.filter((block) => !blocks.includes(block))),
+      label: t("axis.only", { name }),
+    })),
     ...all.map((block) => ({ value: off([block]), label: t("axis.without", { name: block }) })),
   ];
   return choices.filter(({ value }, at) => choices.findIndex((other) => other.value === value) === at);
@@ -64,10 +107,19 @@ function numberOf(kind) {
   return Number(kind.split(":")[1]);
 }
 
-/** An axis of another kind starts with values that show something. @param {State} state @param {AxisKind} kind @returns {Axis} */
+/**
+ * An axis of another kind starts with values that show something.
+ * @param {State} state
+ * @param {AxisKind} kind
+ * @returns {Axis}
+ */
 export function freshAxis(state, kind) {
   const choices = axisChoices(state, kind)?.map(({ value }) => String(value)) ?? [];
-  return { kind, text: numbersOf(kind)?.usual ?? "", chosen: choices.slice(0, kind === "lora" ? 8 : kind.startsWith("blocks:") ? 6 : 4) };
+  return {
+    kind,
+    text: numbersOf(kind)?.usual ?? "",
+    chosen: choices.slice(0, kind === "lora" ? 8 : kind.startsWith("blocks:") ? 6 : 4),
+  };
 }
 
 /** @param {State} state @param {Axis} axis @returns {Tick[]} one without a value for an axis of nothing */
@@ -76,7 +128,10 @@ export function ticksOf(state, { kind, text, chosen }) {
   const choices = axisChoices(state, kind);
   if (choices) return choices.filter(({ value }) => chosen.includes(String(value)));
   const { min, max, whole } = numbersOf(kind);
-  const typed = text.split(/[,;\s]+/).filter(Boolean).map((part) => part.replace("−", "-"));
+  const typed = text
+    .split(/[,;\s]+/)
+    .filter(Boolean)
+    .map((part) => part.replace("−", "-"));
   const bounded = (/** @type {string} */ part) => clamp(whole ? Math.round(Number(part)) : Number(part), min, max);
   const numbers = typed.filter((part) => !Number.isNaN(Number(part))).map(kind === "seed" ? seedOf : bounded);
   return [...new Set(numbers)].map((value) => ({ value, label: String(value).replace("-", "−") }));
@@ -87,7 +142,12 @@ function withTick(form, kind, { value }) {
   if (kind === "none") return form;
   const at = kind === "lora" ? 0 : numberOf(kind);
   if (Number.isNaN(at)) return { ...form, [kind]: value };
-  const change = kind === "lora" ? { id: String(value), on: true } : kind.startsWith("blocks:") ? { blocks: String(value) } : { strength: Number(value), textEncoder: null };
+  const change =
+    kind === "lora"
+      ? { id: String(value), on: true }
+      : kind.startsWith("blocks:")
+        ? { blocks: String(value) }
+        : { strength: Number(value), textEncoder: null };
   return { ...form, loras: form.loras.map((row, index) => (index === at ? { ...row, ...change } : row)) };
 }
 
@@ -99,9 +159,14 @@ function withTick(form, kind, { value }) {
 export function plannedGrid(state) {
   const { x, y } = state.axes;
   const names = new Map(axisKinds(state));
-  const side = (/** @type {Axis} */ axis) => ({ name: axis.kind === "none" ? "" : (names.get(axis.kind) ?? ""), ticks: ticksOf(state, axis) });
+  const side = (/** @type {Axis} */ axis) => ({
+    name: axis.kind === "none" ? "" : (names.get(axis.kind) ?? ""),
+    ticks: ticksOf(state, axis),
+  });
   const [across, down] = [side(x), side(y)];
-  const forms = down.ticks.flatMap((row) => across.ticks.map((column) => withTick(withTick(state.form, y.kind, row), x.kind, column)));
+  const forms = down.ticks.flatMap((row) =>
+    across.ticks.map((column) => withTick(withTick(state.form, y.kind, row), x.kind, column)),
+  );
   const title = [state.form.prompt, ...[across.name, down.name].filter(Boolean)].join(", ");
   return { grid: { title, x: across, y: down, cells: forms.map(() => null) }, forms };
 }

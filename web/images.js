@@ -14,7 +14,10 @@ export function holdsTexts({ name, type }) {
 
 /** A PNG's pixels. @param {Uint8Array} png */
 export async function decodedImage(png) {
-  const bitmap = await createImageBitmap(new Blob([/** @type {BlobPart} */ (png)], { type: "image/png" }), { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+  const bitmap = await createImageBitmap(new Blob([/** @type {BlobPart} */ (png)], { type: "image/png" }), {
+    colorSpaceConversion: "none",
+    premultiplyAlpha: "none",
+  });
   const { width, height } = bitmap;
   const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
   if (!context) throw { kind: "image", message: t("error.canvas_image") };

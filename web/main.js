@@ -1,6 +1,6 @@
 /** The page's start: store, engine and views are joined here, and nowhere else. */
 
-import { render } from "lit-html";
+import { nothing, render } from "lit-html";
 import workerAddress from "./engine/worker.js?worker&url";
 import { EngineClient } from "./engine/client.js";
 import { Readers } from "./engine/readers.js";
@@ -11,9 +11,8 @@ import { initialState, reduce } from "./state.js";
 import { createStore } from "./core/store.js";
 import { asError, isCancelled } from "./core/errors.js";
 import { pageView } from "./app/views/page.js";
-import "./ui/elements/before-after.js";
 import "./ui/elements/drop-zone.js";
-import "./ui/elements/pixel-image.js";
+import { showsWork } from "./select.js";
 import { language, t } from "./words.js";
 import { byId, pageAddress, scriptAddress } from "./world.js";
 
@@ -46,6 +45,34 @@ let drawn = true;
 /** The last drawing ended half-way. */
 let broken = false;
 
+/**
+ * The work place's view, whose code comes with the first file.
+ * @type {typeof import("./app/views/work.js").workView | null}
+ */
+let workView = null;
+/** It is on its way. */
+let coming = false;
+
+/** The work place, as soon as its code is there. */
+function work() {
+  const state = store.getState();
+  if (!showsWork(state)) return nothing;
+  if (workView) return workView(state, store.send);
+  if (!coming) void bringWork();
+  return nothing;
+}
+
+async function bringWork() {
+  coming = true;
+  try {
+    ({ workView } = await import("./app/views/work.js"));
+    draw();
+  } catch {
+    failed(t("error.part"));
+  }
+  coming = false;
+}
+
 /** Many actions in one turn, one drawing. */
 function draw() {
   if (!drawn) return;
@@ -72,7 +99,7 @@ function sayPlainly() {
 /** What was drawn half-way is replaced, once a whole drawing is there. */
 function drawNow() {
   const target = broken ? /** @type {HTMLElement} */ (root.cloneNode(false)) : root;
-  render(pageView(store.getState(), store.send), target);
+  render(pageView(store.getState(), store.send, work()), target);
   if (target !== root) root.replaceWith(target);
   root = target;
   broken = false;

@@ -23,7 +23,8 @@ export function causeOf(state) {
 const MENTION = /<lora:([^:<>]{1,200})(?::([^<>]{0,200}))?>/gi;
 
 /**
- * What acts: the rows of the stack that are on, and the LoRAs that an A1111 prompt mentions, whose strengths come first.
+ * What acts: the rows of the stack that are on, and the LoRAs that an A1111 prompt mentions, whose strengths come
+ * first.
  * @param {State} state @returns {Row[]}
  */
 export function activeRows(state) {
@@ -35,7 +36,8 @@ export function activeRows(state) {
 /** Their names for people. @param {State} state @returns {{ label: string, strength: number }[]} */
 export function activeLabels(state) {
   const { demo, own } = loraOptions(state);
-  const label = (/** @type {string} */ id) => [...demo, ...own].find((option) => option.id === id)?.label ?? entryById(state, id)?.name ?? id;
+  const label = (/** @type {string} */ id) =>
+    [...demo, ...own].find((option) => option.id === id)?.label ?? entryById(state, id)?.name ?? id;
   return activeRows(state).map(({ id, strength }) => ({ label: label(id), strength }));
 }
 
@@ -45,23 +47,42 @@ function mentions(state) {
   return [...state.form.prompt.matchAll(MENTION)].flatMap(([, name, strengths]) => {
     const id = loraNamed(state, name);
     const parts = (strengths || "1").split(":");
-    const said = Object.fromEntries(parts.filter((part) => part.startsWith("lbw=")).map((part) => ["lbw", part.slice(4)]));
+    const said = Object.fromEntries(
+      parts.filter((part) => part.startsWith("lbw=")).map((part) => ["lbw", part.slice(4)]),
+    );
     const [text, unet = text] = parts.filter((part) => !part.includes("=")).map(Number);
-    return id ? [{ id, on: true, strength: unet || 0, textEncoder: text === unet ? null : text || 0, blocks: said.lbw ?? "" }] : [];
+    return id
+      ? [{ id, on: true, strength: unet || 0, textEncoder: text === unet ? null : text || 0, blocks: said.lbw ?? "" }]
+      : [];
   });
 }
 
-/** The state with a seed in the place of "a random one". @param {State} state @param {Recipe["seed"]} seed @returns {State} */
+/**
+ * The state with a seed in the place of "a random one".
+ * @param {State} state
+ * @param {Recipe["seed"]} seed
+ * @returns {State}
+ */
 export function seeded(state, seed) {
   return state.form.seed === RANDOM_SEED ? { ...state, form: { ...state.form, seed } } : state;
 }
 
-/** The recipe with the LoRAs. @param {State} state @param {Recipe} plain @param {Recipe["adapters"]} adapters @returns {Recipe} */
+/**
+ * The recipe with the LoRAs.
+ * @param {State} state
+ * @param {Recipe} plain
+ * @param {Recipe["adapters"]} adapters
+ * @returns {Recipe}
+ */
 export function stackedRecipe({ form }, plain, adapters) {
   return { ...plain, prompt: form.prompt, adapters };
 }
 
-/** The form's recipe without any LoRA; what is left at the model's own value is left out. @param {State} state @returns {Recipe} */
+/**
+ * The form's recipe without any LoRA; what is left at the model's own value is left out.
+ * @param {State} state
+ * @returns {Recipe}
+ */
 export function plainRecipe({ form, base, start, mask, demo, files }) {
   const { negative, seed, steps, guidance, sampler, schedule, spacing, rng, program, clipSkip } = form;
   if (!base.info || !demo.catalogue) throw { kind: "no_model", message: t("error.no_model") };
@@ -84,7 +105,14 @@ export function plainRecipe({ form, base, start, mask, demo, files }) {
     ...(start && { denoise: form.denoise }),
     ...(start && mask && { masked: true }),
     ...(form.eta !== null && base.info.fresh.includes(sampler) && { eta: form.eta }),
-    ...(form.hires && { hires: { scale: form.hiresScale, denoise: form.hiresDenoise, upscaler: form.hires, ...(form.hiresSteps && { steps: form.hiresSteps }) } }),
+    ...(form.hires && {
+      hires: {
+        scale: form.hiresScale,
+        denoise: form.hiresDenoise,
+        upscaler: form.hires,
+        ...(form.hiresSteps && { steps: form.hiresSteps }),
+      },
+    }),
     ...embeddings(files, `${prompt} ${negative}`),
   };
 }
@@ -97,7 +125,9 @@ function ofA1111({ emphasis, padConds, carried }) {
 /** Opened textual inversions that the prompts call by name. @param {State["files"]} files @param {string} prompts */
 function embeddings(files, prompts) {
   const said = prompts.toLowerCase();
-  const called = files.filter(({ name, report }) => report?.kind === "textual_inversion" && said.includes(stem(name).toLowerCase()));
+  const called = files.filter(
+    ({ name, report }) => report?.kind === "textual_inversion" && said.includes(stem(name).toLowerCase()),
+  );
   const choices = called.flatMap(({ name, report }) => (report ? [{ name, sha256: report.sha256 }] : []));
   return choices.length ? { embeddings: choices } : {};
 }

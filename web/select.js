@@ -23,7 +23,10 @@ export function refused(report) {
   return report.problems.some(({ severity }) => severity === "refuse");
 }
 
-/** Whether a new file can be made of it: its header could be read, and its tensors are numbers. @param {Report} report */
+/**
+ * Whether a new file can be made of it: its header could be read, and its tensors are numbers.
+ * @param {Report} report
+ */
 export function canChange({ container, kind, header_sha256 }) {
   if (!header_sha256 || container === "zip") return false;
   return kind === "adapter" || container === "safetensors" || container.startsWith("pickle");
@@ -35,15 +38,21 @@ export function usable(entry) {
 }
 
 /**
- * The width of the text features that an adapter was trained on, read from a layer that takes them in; null when it has none.
+ * The width of the text features that an adapter was trained on, read from a layer that takes them in; null when it has
+ * none.
  * @param {Report} report
  */
 export function textWidth(report) {
-  const layer = report.modules.find(({ path, shape }) => shape.length >= 2 && /attn2\.to_[kv]$|self_attn\.q_proj$/.test(path));
+  const layer = report.modules.find(
+    ({ path, shape }) => shape.length >= 2 && /attn2\.to_[kv]$|self_attn\.q_proj$/.test(path),
+  );
   return layer ? layer.shape[1] : null;
 }
 
-/** Channels of the UNet's first level, read from a layer of an adapter that has as many; null when it has none. @param {Report} report */
+/**
+ * Channels of the UNet's first level, read from a layer of an adapter that has as many; null when it has none.
+ * @param {Report} report
+ */
 export function firstChannels(report) {
   const first = /^unet\.(conv_in|down_blocks\.0\.(resnets\.\d\.conv\d|attentions\.\d\.proj_in|downsamplers\.0\.conv))$/;
   return report.modules.find(({ path, shape }) => shape.length >= 2 && first.test(path))?.shape[0] ?? null;
@@ -70,6 +79,12 @@ export function showsRun({ files, base, start, remark, history }) {
   return files.length > 0 || history.items.length > 0 || base.own.length > 0 || start !== null || remark !== null;
 }
 
+/** Whether anything is there besides the intro and the library. @param {State} state */
+export function showsWork(state) {
+  const { look, bench, asked, guide } = state;
+  return showsRun(state) || look.folder !== null || bench.shown || asked !== null || guide !== null;
+}
+
 /**
  * What can be chosen to run with: the demo model's LoRAs, and the files that were dropped.
  * @param {State} state
@@ -92,18 +107,28 @@ export function stem(name) {
   return name.replace(/\.(safetensors|ckpt|pth?|bin)$/i, "").toLowerCase();
 }
 
-/** The id of the LoRA of a name, which is its file's or the one that it was trained under, the newest first, "" for none. @param {State} state @param {string} name */
+/**
+ * The id of the LoRA of a name, which is its file's or the one that it was trained under, the newest first, "" for
+ * none.
+ * @param {State} state
+ * @param {string} name
+ */
 export function loraNamed(state, name) {
   const { demo } = loraOptions(state);
   const files = state.files.filter((entry) => usable(entry) && !entry.id.startsWith("demo:"));
   // The web UI writes the name from the training instead of the file's.
-  const own = files.findLast((entry) => stem(entry.name) === stem(name)) ?? files.findLast(({ report }) => stem(report?.metadata.ss_output_name ?? "") === stem(name));
+  const own =
+    files.findLast((entry) => stem(entry.name) === stem(name)) ??
+    files.findLast(({ report }) => stem(report?.metadata.ss_output_name ?? "") === stem(name));
   return own?.id ?? demo.find(({ id }) => stem(id) === `demo:${stem(name)}`)?.id ?? "";
 }
 
 /** The tags of a prompt. @param {string} prompt */
 export function tagsOf(prompt) {
-  return prompt.split(",").map((tag) => tag.trim()).filter(Boolean);
+  return prompt
+    .split(",")
+    .map((tag) => tag.trim())
+    .filter(Boolean);
 }
 
 /** The prompt with a tag at its end, or without it where it has it. @param {string} prompt @param {string} tag */
@@ -129,7 +154,11 @@ export function tableRows(report, table, chosen) {
   return rows.sort((a, b) => sign * compare(value(a), value(b)));
 }
 
-/** Numbers by size, words by alphabet, nothing last. @param {string | number | null} a @param {string | number | null} b */
+/**
+ * Numbers by size, words by alphabet, nothing last.
+ * @param {string | number | null} a
+ * @param {string | number | null} b
+ */
 function compare(a, b) {
   if (a === null || b === null) return Number(a === null) - Number(b === null);
   if (typeof a === "number" && typeof b === "number") return a - b;
@@ -147,7 +176,10 @@ export function weighableBy(state, entry) {
   return base.own.find(({ id }) => id === base.chosen)?.name ?? "";
 }
 
-/** The shares of the base model's weights by which a report's layers change them, from weak to strong. @param {Report} report */
+/**
+ * The shares of the base model's weights by which a report's layers change them, from weak to strong.
+ * @param {Report} report
+ */
 export function weighed({ modules }) {
   const known = modules.filter(({ base_norm }) => base_norm !== null);
   return known.flatMap((row) => relative(row) ?? []).sort((a, b) => a - b);
@@ -171,4 +203,16 @@ export function overallProgress({ image, images, progress }) {
   const perStep = seconds_left !== null && steps > step ? seconds_left / (steps - step) : null;
   const secondsLeft = perStep === null ? seconds_left : perStep * (steps - step + later * steps);
   return { done: (image - 1 + within) / images, secondsLeft };
+}
+
+/**
+ * Whether an id is that of a LoRA for the chosen model: one of the demo's, or an opened file that fits.
+ * @param {State} state
+ * @param {string} id
+ */
+export function canRun(state, id) {
+  const { demo, own } = loraOptions(state);
+  const report = entryById(state, id)?.report;
+  const fits = own.some((option) => option.id === id) && !!report && fitsModel(state, report);
+  return fits || demo.some((option) => option.id === id);
 }

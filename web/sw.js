@@ -1,4 +1,7 @@
-/** Requests of the page -> kept files: page and engine as one version, the demo once it was used. Files shared with the app -> the page. */
+/**
+ * Requests of the page -> kept files: page and engine as one version, the demo once it was used. Files shared with the
+ * app -> the page.
+ */
 
 import { cleanupOutdatedCaches, precacheAndRoute } from "workbox-precaching";
 import { registerRoute } from "workbox-routing";
@@ -19,7 +22,10 @@ const DEMO = scopedName("demo", pathname);
 const SHARED = scopedName("shared", pathname);
 
 cleanupOutdatedCaches();
-precacheAndRoute(files.filter((file) => !isLazy(file)), { ignoreURLParametersMatching: [/^shared$/], cleanURLs: false });
+precacheAndRoute(
+  files.filter((file) => !isLazy(file)),
+  { ignoreURLParametersMatching: [/^shared$/], cleanURLs: false },
+);
 
 /** Addresses of the demo's files -> the keys that they are kept under: another revision is another key. */
 const keys = new Map(
@@ -48,7 +54,9 @@ registerRoute(
   async ({ request }) => {
     const shared = (await request.formData()).getAll("files").filter((part) => part instanceof File);
     const cache = await caches.open(SHARED);
-    await Promise.all(shared.map((file, at) => cache.put(`shared/${at}/${encodeURIComponent(file.name)}`, new Response(file))));
+    await Promise.all(
+      shared.map((file, at) => cache.put(`shared/${at}/${encodeURIComponent(file.name)}`, new Response(file))),
+    );
     return Response.redirect(new URL("./?shared", scope.registration.scope).href, 303);
   },
   "POST",

@@ -1,4 +1,7 @@
-/** A text's key and its values, or a sentence of the engine -> the text in the language of the page. English is always here; the others are loaded when they are wanted. */
+/**
+ * A text's key and its values, or a sentence of the engine -> the text in the language of the page. English is always
+ * here; the others are loaded when they are wanted.
+ */
 
 import en from "./words/en.js";
 
@@ -6,7 +9,10 @@ import en from "./words/en.js";
 /** @typedef {{ one: string, other: string }} Forms of a text for one and for other numbers */
 /** @typedef {Record<Key, string | Forms>} Texts */
 /** @typedef {"en" | "de" | "zh"} Language */
-/** @typedef {Record<string, string | number | undefined>} Values `n` decides between the forms, and is written with marks between thousands */
+/**
+ * @typedef {Record<string, string | number | undefined>} Values `n` decides between the forms, and is written with
+ * marks between thousands
+ */
 
 /** Each language as it calls itself. @type {Record<Language, string>} */
 export const LANGUAGES = { en: "English", de: "Deutsch", zh: "中文" };
@@ -15,7 +21,10 @@ export const LANGUAGES = { en: "English", de: "Deutsch", zh: "中文" };
 /** @typedef {import("./engine/types.d.ts").SentenceValue} SentenceValue */
 /** @typedef {Record<string, string | Forms>} Sentences */
 
-/** The page's texts, and those of the engine's sentences. @type {Record<Exclude<Language, "en">, () => Promise<[{ default: Texts }, { default: Sentences }]>>} */
+/**
+ * The page's texts, and those of the engine's sentences.
+ * @type {Record<Exclude<Language, "en">, () => Promise<[{ default: Texts }, { default: Sentences }]>>}
+ */
 const OTHERS = {
   de: () => Promise.all([import("./words/de.js"), import("./words/report.de.js")]),
   zh: () => Promise.all([import("./words/zh.js"), import("./words/report.zh.js")]),
@@ -34,7 +43,10 @@ export function language() {
   return current;
 }
 
-/** Another language from now on; the last one stays where its texts cannot be loaded. @param {string} wanted one of LANGUAGES */
+/**
+ * Another language from now on; the last one stays where its texts cannot be loaded.
+ * @param {string} wanted one of LANGUAGES
+ */
 export async function useLanguage(wanted) {
   const next = /** @type {Language} */ (wanted);
   const [page, report] = next === "en" ? [en, {}] : (await OTHERS[next]()).map((module) => module.default);
@@ -49,25 +61,37 @@ export function t(key, values = {}) {
 }
 
 /**
- * A text in pieces for a template: values stand in place of `{name}`, and `<name>words</name>` becomes what the function of that name makes of the words.
+ * A text in pieces for a template: values stand in place of `{name}`, and `<name>words</name>` becomes what the
+ * function of that name makes of the words.
  * @param {Key} key @param {Record<string, unknown>} values
  * @returns {unknown[]}
  */
 export function rich(key, values) {
-  return form(key, /** @type {Values} */ (values)).split(/(\{\w+\}|<\w+>[^<]*<\/\w+>)/).map((part) => {
-    const [, name, tag, words] = /^(?:\{(\w+)\}|<(\w+)>(.*)<\/\w+>)$/s.exec(part) ?? [];
-    const make = values[tag];
-    return name ? values[name] : typeof make === "function" ? make(words) : part;
-  });
+  return form(key, /** @type {Values} */ (values))
+    .split(/(\{\w+\}|<\w+>[^<]*<\/\w+>)/)
+    .map((part) => {
+      const [, name, tag, words] = /^(?:\{(\w+)\}|<(\w+)>(.*)<\/\w+>)$/s.exec(part) ?? [];
+      const make = values[tag];
+      return name ? values[name] : typeof make === "function" ? make(words) : part;
+    });
 }
 
-/** The word for one of the engine's short names; a name that has none is shown as it is. @param {string} group the first part of the key @param {string} name @param {string} [otherwise] */
+/**
+ * The word for one of the engine's short names; a name that has none is shown as it is.
+ * @param {string} group the first part of the key
+ * @param {string} name
+ * @param {string} [otherwise]
+ */
 export function word(group, name, otherwise = name.replaceAll("_", " ")) {
   const found = texts[/** @type {Key} */ (`${group}.${name}`)];
   return typeof found === "string" ? found : otherwise;
 }
 
-/** A sentence of the engine in the page's language, or in English if it has none there; other text as it is. @param {Sentence | string} told @returns {string} */
+/**
+ * A sentence of the engine in the page's language, or in English if it has none there; other text as it is.
+ * @param {Sentence | string} told
+ * @returns {string}
+ */
 export function say(told) {
   if (typeof told === "string") return told;
   const text = translation(told);
@@ -75,7 +99,10 @@ export function say(told) {
   return chosen(text, told.values.n).replace(/\{(\w+)\}/g, (_, name) => saidValue(name, told.values[name]));
 }
 
-/** The name of a family of models: the same in every language, where it is known. @param {{ family: string, label: string }} base */
+/**
+ * The name of a family of models: the same in every language, where it is known.
+ * @param {{ family: string, label: string }} base
+ */
 export function familyName({ family, label }) {
   return family === "unknown" ? say({ id: "family.unknown", values: {}, text: label }) : label;
 }
@@ -93,7 +120,8 @@ function translation({ id }) {
 /** @param {string} name @param {SentenceValue} value */
 function saidValue(name, value) {
   if (Array.isArray(value)) return value.map(say).join(String(sentences[`list.${name}`] ?? " "));
-  if (typeof value === "number") return value.toLocaleString(current, { maximumSignificantDigits: 15, useGrouping: name === "n" });
+  if (typeof value === "number")
+    return value.toLocaleString(current, { maximumSignificantDigits: 15, useGrouping: name === "n" });
   return say(value);
 }
 

@@ -24,7 +24,9 @@ export const reload = () => location.reload();
 /** The address of a file beside the page. @param {string} path */
 export const besidePage = (path) => new URL(path, document.baseURI);
 
-/** The page's policy for addresses of scripts (Trusted Types): its own files and blobs. Not yet in TypeScript's library. */
+/**
+ * The page's policy for addresses of scripts (Trusted Types): its own files and blobs. Not yet in TypeScript's library.
+ */
 const scripts = /** @type {any} */ (globalThis).trustedTypes?.createPolicy("loupe", {
   createScriptURL(/** @type {string} */ address) {
     if (new URL(address, location.href).origin === location.origin) return address;
@@ -35,7 +37,11 @@ const scripts = /** @type {any} */ (globalThis).trustedTypes?.createPolicy("loup
 /** An address of a script as the browser wants it. @param {string} address @returns {string} */
 export const scriptAddress = (address) => scripts?.createScriptURL(address) ?? address;
 
-/** A worker from its own file, which is not bound by the page's policy. @param {string} address @param {string} name what it is told at its start */
+/**
+ * A worker from its own file, which is not bound by the page's policy.
+ * @param {string} address
+ * @param {string} name what it is told at its start
+ */
 export function ownWorker(address, name) {
   return new Worker(scriptAddress(new URL(address, location.href).href), { type: "module", name });
 }
@@ -43,9 +49,21 @@ export function ownWorker(address, name) {
 /** @param {string} id */
 export const byId = (id) => document.getElementById(id);
 
+/** Frames that an element is waited for: the code of its view may still have to come. */
+const PATIENCE = 300;
+
+/** @param {string} id @param {(element: HTMLElement) => void} act @param {number} [left] */
+function onceDrawn(id, act, left = PATIENCE) {
+  requestAnimationFrame(() => {
+    const element = byId(id);
+    if (element) act(element);
+    else if (left > 0) onceDrawn(id, act, left - 1);
+  });
+}
+
 /** Scrolls to an element once it is drawn. @param {string} id */
 export function scrollTo(id) {
-  requestAnimationFrame(() => byId(id)?.scrollIntoView({ block: "start" }));
+  onceDrawn(id, (element) => element.scrollIntoView({ block: "start" }));
 }
 
 /** Elements whose text is the words of `data-words`. */
@@ -83,20 +101,30 @@ export const copyText = (text) => navigator.clipboard.writeText(text);
 /** @param {Blob} png @returns {Promise<void>} */
 export const copyImage = (png) => navigator.clipboard.write([new ClipboardItem({ "image/png": png })]);
 
-/** Hears of what is pasted, and keeps it from going into a field if `take` returns true. @param {(pasted: { files: File[], text: string }) => boolean} take */
+/**
+ * Hears of what is pasted, and keeps it from going into a field if `take` returns true.
+ * @param {(pasted: { files: File[], text: string }) => boolean} take
+ */
 export function onPaste(take) {
   addEventListener("paste", (event) => {
     const { clipboardData } = event;
-    if (clipboardData && take({ files: [...clipboardData.files], text: clipboardData.getData("text/plain") })) event.preventDefault();
+    if (clipboardData && take({ files: [...clipboardData.files], text: clipboardData.getData("text/plain") }))
+      event.preventDefault();
   });
 }
 
 /** Focuses an element once it is drawn. @param {string} id */
 export function focusOn(id) {
-  requestAnimationFrame(() => byId(id)?.focus());
+  onceDrawn(id, (element) => element.focus());
 }
 
-/** Selects a part of a text area and types from there on. @param {string} id @param {string} text its whole text @param {number} start @param {number} end */
+/**
+ * Selects a part of a text area and types from there on.
+ * @param {string} id
+ * @param {string} text its whole text
+ * @param {number} start
+ * @param {number} end
+ */
 export function selectText(id, text, start, end) {
   const area = /** @type {HTMLTextAreaElement | null} */ (byId(id));
   if (!area) return;
@@ -104,7 +132,12 @@ export function selectText(id, text, start, end) {
   area.setSelectionRange(start, end);
 }
 
-/** Puts a file among the user's downloads; one on disk is not read into memory. @param {string} name @param {Blob} blob @returns {string} the name */
+/**
+ * Puts a file among the user's downloads; one on disk is not read into memory.
+ * @param {string} name
+ * @param {Blob} blob
+ * @returns {string} the name
+ */
 export function download(name, blob) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
@@ -118,7 +151,8 @@ export function download(name, blob) {
 export const emptyDocument = (title) => document.implementation.createHTMLDocument(title);
 
 /** All style rules of the page. */
-export const styleRules = () => [...document.styleSheets].flatMap(({ cssRules }) => [...cssRules].map(({ cssText }) => cssText));
+export const styleRules = () =>
+  [...document.styleSheets].flatMap(({ cssRules }) => [...cssRules].map(({ cssText }) => cssText));
 
 /** Processor cores, 1 if the browser does not say. */
 export const cores = () => navigator.hardwareConcurrency || 1;

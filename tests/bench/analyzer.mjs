@@ -1,5 +1,6 @@
 /**
- * Benchmarks the analyzer of the built page in headless Chromium on large synthetic files, with NumPy's times on the same
+ * Benchmarks the analyzer of the built page in headless Chromium on large synthetic files, with NumPy's times on the
+ * same
  * files, and prints times and memory as one JSON object.
  *
  *     node tests/bench/analyzer.mjs PATH_TO_BENCH_ANALYZER
@@ -55,16 +56,24 @@ try {
     if (whole) {
       const ours_ms = times('layers');
       const peers = found[0].peer && { peer: 'numpy, native', peer_ms: times('peer') };
-      row('all norms and singular values', { ours_ms, ...(peers && { ...peers, ratio: peers.peer_ms.median / ours_ms.median }) });
+      row('all norms and singular values', {
+        ours_ms,
+        ...(peers && { ...peers, ratio: peers.peer_ms.median / ours_ms.median }),
+      });
       row('these and all hashes', { ours_ms: times('read') });
     }
-    if (found[0].bytes !== null) row('memory above the idle page, at most', { bytes: Math.max(...found.map(({ bytes }) => bytes)) });
+    if (found[0].bytes !== null)
+      row('memory above the idle page, at most', { bytes: Math.max(...found.map(({ bytes }) => bytes)) });
     peer?.stop();
     rmSync(path);
   }
   if (!chosen.length) {
     const folder_ms = spread([await table(), await table(), await table()]);
-    rows.push({ group: 'analyzer', name: `a folder of ${MANY} files, by their headers, in Chromium`, ours_ms: folder_ms });
+    rows.push({
+      group: 'analyzer',
+      name: `a folder of ${MANY} files, by their headers, in Chromium`,
+      ours_ms: folder_ms,
+    });
   }
   console.log(JSON.stringify({ rows }));
 } finally {
@@ -94,7 +103,7 @@ async function read(path, whole) {
     new MutationObserver(look).observe(document.body, { subtree: true, childList: true, attributes: true });
   });
   await new Promise((done) => setTimeout(done, SETTLED));
-  const memory = await watch(page);
+  const memory = await watch();
   await page.setInputFiles('#file-picker', path);
   const wanted = whole ? 'read' : 'map';
   await page.waitForFunction((name) => name in globalThis.marks, wanted);
@@ -115,7 +124,9 @@ async function table() {
   page.setDefaultTimeout(0);
   await page.waitForFunction(() => document.querySelector('#file-picker'));
   await new Promise((done) => setTimeout(done, SETTLED));
-  await page.evaluate(() => document.addEventListener('change', () => (globalThis.start = performance.now()), { capture: true, once: true }));
+  await page.evaluate(() =>
+    document.addEventListener('change', () => (globalThis.start = performance.now()), { capture: true, once: true }),
+  );
   await page.setInputFiles('#file-picker', paths);
   await page.waitForSelector('[data-testid=folder][data-done=yes]');
   const ms = await page.evaluate(() => performance.now() - globalThis.start);
@@ -125,7 +136,7 @@ async function table() {
 }
 
 /** Tracks the peak memory of the page's process relative to now; null without /proc. */
-async function watch(page) {
+async function watch() {
   const session = await app.browser.newBrowserCDPSession();
   const { processInfo } = await session.send('SystemInfo.getProcessInfo');
   await session.detach();
@@ -134,7 +145,9 @@ async function watch(page) {
   const used = () => {
     try {
       const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-      const kilobytes = ['RssAnon', 'RssShmem'].map((name) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1]));
+      const kilobytes = ['RssAnon', 'RssShmem'].map((name) =>
+        Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1]),
+      );
       return 1024 * kilobytes.reduce((sum, value) => sum + value, 0);
     } catch {
       return null;
@@ -160,7 +173,9 @@ function numpy(path) {
     console.error('NumPy is not installed (set PYTHON to a Python that has it): rows have no peer');
     return null;
   }
-  const child = spawn(python, [fileURLToPath(new URL('../make/bench_analyzer.py', import.meta.url)), path], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(python, [fileURLToPath(new URL('../make/bench_analyzer.py', import.meta.url)), path], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const work = async () => {
     child.stdin.write('spectra\n');

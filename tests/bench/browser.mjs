@@ -32,15 +32,22 @@ try {
   for (const name of await page.evaluate(() => bench.names())) {
     say(name);
     const peer = PEERS[name];
-    const found = await page.evaluate(([name, peer, rounds]) => bench.kernel(name, peer, rounds), [
-      name,
-      peer && { ...peer, model: { ...peer.model, bytes: [...peer.model.bytes] } },
-      ROUNDS,
-    ]);
+    const found = await page.evaluate(
+      ([name, peer, rounds]) => bench.kernel(name, peer, rounds),
+      [name, peer && { ...peer, model: { ...peer.model, bytes: [...peer.model.bytes] } }, ROUNDS],
+    );
     const peer_ms = found.times && spread(found.times);
     // Times are comparable only if the results agree.
     if (found.distance > LIKE) throw new Error(`${name}: the peer's result differs by ${found.distance}`);
-    rows.push({ ...found.row, ...(peer_ms && { peer: peerName, peer_ms, peer_distance: found.distance, ratio: peer_ms.median / found.row.ours_ms.median }) });
+    rows.push({
+      ...found.row,
+      ...(peer_ms && {
+        peer: peerName,
+        peer_ms,
+        peer_distance: found.distance,
+        ratio: peer_ms.median / found.row.ours_ms.median,
+      }),
+    });
   }
   say('the demo model');
   rows.push(...(await page.evaluate((root) => bench.demo(root), `${SUB_PATH}demo/`)));

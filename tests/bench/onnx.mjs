@@ -5,7 +5,9 @@ import protobuf from 'protobufjs';
 const field = (id, type, rule) => ({ id, type, ...(rule && { rule }) });
 const { nested: onnx } = protobuf.Root.fromJSON({
   nested: {
-    Model: { fields: { irVersion: field(1, 'int64'), graph: field(7, 'Graph'), opsetImport: field(8, 'Opset', 'repeated') } },
+    Model: {
+      fields: { irVersion: field(1, 'int64'), graph: field(7, 'Graph'), opsetImport: field(8, 'Opset', 'repeated') },
+    },
     Opset: { fields: { domain: field(1, 'string'), version: field(2, 'int64') } },
     Graph: {
       fields: {
@@ -34,7 +36,14 @@ const { nested: onnx } = protobuf.Root.fromJSON({
         type: field(20, 'int32'),
       },
     },
-    Tensor: { fields: { dims: field(1, 'int64', 'repeated'), dataType: field(2, 'int32'), name: field(8, 'string'), rawData: field(9, 'bytes') } },
+    Tensor: {
+      fields: {
+        dims: field(1, 'int64', 'repeated'),
+        dataType: field(2, 'int32'),
+        name: field(8, 'string'),
+        rawData: field(9, 'bytes'),
+      },
+    },
     ValueInfo: { fields: { name: field(1, 'string'), type: field(2, 'Type') } },
     Type: { fields: { tensorType: field(1, 'TensorType') } },
     TensorType: { fields: { elemType: field(1, 'int32'), shape: field(2, 'Shape') } },
@@ -68,7 +77,12 @@ class Graph {
   /** Adds a float constant. */
   floats(values) {
     const name = `floats${this.constants.length}`;
-    this.constants.push({ name, dims: [values.length], dataType: FLOAT, rawData: new Uint8Array(Float32Array.from(values).buffer) });
+    this.constants.push({
+      name,
+      dims: [values.length],
+      dataType: FLOAT,
+      rawData: new Uint8Array(Float32Array.from(values).buffer),
+    });
     return name;
   }
 
@@ -95,8 +109,15 @@ class Graph {
       input: this.inputs.map(info),
       output: [info({ name: 'y', dims })],
     };
-    const opsetImport = [{ domain: '', version: 17 }, { domain: CONTRIB, version: 1 }];
-    return { bytes: onnx.Model.encode({ irVersion: 9, graph, opsetImport }).finish(), inputs: this.inputs, output: dims };
+    const opsetImport = [
+      { domain: '', version: 17 },
+      { domain: CONTRIB, version: 1 },
+    ];
+    return {
+      bytes: onnx.Model.encode({ irVersion: 9, graph, opsetImport }).finish(),
+      inputs: this.inputs,
+      output: dims,
+    };
   }
 }
 
@@ -111,16 +132,22 @@ export function conv({ edge, channels, outputs }) {
 /** Returns (m, k) x (k, n), with the weight layout of ONNX exporters. */
 export function matmul({ rows, inner, columns }) {
   const g = new Graph();
-  return g.model(g.node('MatMul', [g.input('x', [1, rows, inner]), g.input('w', [inner, columns])]), [1, rows, columns]);
+  return g.model(g.node('MatMul', [g.input('x', [1, rows, inner]), g.input('w', [inner, columns])]), [
+    1,
+    rows,
+    columns,
+  ]);
 }
 
 /**
  * Computes softmax(QKᵀ / sqrt d) V from (1, t, h d) with the operators that exporters write. The fused operator
- * (com.microsoft.MultiHeadAttention) is not used: on a software rasterizer its sums over more than 16 keys are wrong, see
+ * (com.microsoft.MultiHeadAttention) is not used: on a software rasterizer its sums over more than 16 keys are wrong,
+ * see
  * docs/BENCHMARKS.md.
  */
 function attend(g, [q, k, v], { tokens, seen, heads, size }) {
-  const split = (x, count, perm) => g.node('Transpose', [g.node('Reshape', [x, g.ints([1, count, heads, size])])], { perm });
+  const split = (x, count, perm) =>
+    g.node('Transpose', [g.node('Reshape', [x, g.ints([1, count, heads, size])])], { perm });
   const rows = split(q, tokens, [0, 2, 1, 3]);
   const scores = g.node('MatMul', [rows, split(k, seen, [0, 2, 3, 1])]);
   const weights = g.node('Softmax', [g.node('Mul', [scores, g.floats([1 / Math.sqrt(size)])])], { axis: -1 });
@@ -156,9 +183,16 @@ export function block({ edge, channels, heads, tokens, states, time, groups }) {
   const layerNorm = (name, x) =>
     g.node('LayerNormalization', [x, g.input(`${name}.weight`, [c]), g.input(`${name}.bias`, [c])], { epsilon: 1e-5 });
   const conv3 = (name, x) =>
-    g.node('Conv', [x, g.input(`${name}.weight`, [c, c, 3, 3]), g.input(`${name}.bias`, [c])], { kernel_shape: [3, 3], pads: [1, 1, 1, 1] });
+    g.node('Conv', [x, g.input(`${name}.weight`, [c, c, 3, 3]), g.input(`${name}.bias`, [c])], {
+      kernel_shape: [3, 3],
+      pads: [1, 1, 1, 1],
+    });
   const mix = (name, x, from, seen, width) => {
-    const [q, k, v] = [linear(`${name}.to_q`, x, c, c, false), linear(`${name}.to_k`, from, width, c, false), linear(`${name}.to_v`, from, width, c, false)];
+    const [q, k, v] = [
+      linear(`${name}.to_q`, x, c, c, false),
+      linear(`${name}.to_k`, from, width, c, false),
+      linear(`${name}.to_v`, from, width, c, false),
+    ];
     const mixed = attend(g, [q, k, v], { tokens: pixels, seen, heads, size: c / heads });
     return linear(`${name}.to_out.0`, mixed, c, c);
   };

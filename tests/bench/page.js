@@ -101,14 +101,25 @@ function numbers(name, count, inner) {
 export async function demo(root) {
   const get = async (path) => (await fetch(root + path)).blob();
   const catalogue = JSON.parse(await (await get('demo.json')).text());
-  const files = await Promise.all(catalogue.files.map(async ({ path }) => ({ path, file: await get(`model/${path}`) })));
+  const files = await Promise.all(
+    catalogue.files.map(async ({ path }) => ({ path, file: await get(`model/${path}`) })),
+  );
   const model = await engine.open_model('demo', files);
   const [{ file }] = catalogue.loras;
   const place = { file: new File([await get(`loras/${file}`)], file) };
   const { report } = await engine.inspect(place);
   engine.remember(report.sha256, place);
   return engine.bench_session({
-    version: 1, model: 'demo', adapters: [{ name: file, sha256: report.sha256, strength: 1 }], prompt: 'a panda', negative: '', seed: 1,
-    steps: 4, guidance: 5, sampler: 'dpmpp_2m', width: model.width, height: model.height,
+    version: 1,
+    model: 'demo',
+    adapters: [{ name: file, sha256: report.sha256, strength: 1 }],
+    prompt: 'a panda',
+    negative: '',
+    seed: 1,
+    steps: 4,
+    guidance: 5,
+    sampler: 'dpmpp_2m',
+    width: model.width,
+    height: model.height,
   });
 }

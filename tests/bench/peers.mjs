@@ -25,5 +25,8 @@ export const PEERS = Object.fromEntries(
       block({ edge: 16, channels: 320, heads: 8, tokens: 77, states: 768, time: 1280, groups: 32 }),
       mixed,
     ],
-  ].map(([name, model, spelled]) => [name, { model, names: Object.fromEntries(model.inputs.map(({ name }) => [name, spelled(name)])) }]),
+  ].map(([name, model, spelled]) => [
+    name,
+    { model, names: Object.fromEntries(model.inputs.map(({ name }) => [name, spelled(name)])) },
+  ]),
 );

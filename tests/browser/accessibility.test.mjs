@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { after, before, describe, it } from 'node:test';
-import { BLANK, SUB_PATH, drop, launch } from './harness.mjs';
+import { SUB_PATH, drop, launch } from './harness.mjs';
 import { PATIENCE, finished, ready, reportOf } from './studio.mjs';
 
 const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -19,7 +19,13 @@ async function violations(page) {
     const { violations } = await window.axe.run(document, { resultTypes: ['violations'] });
     return violations
       .filter(({ impact }) => ['serious', 'critical'].includes(impact))
-      .map(({ id, nodes }) => `${id}: ${nodes.slice(0, 4).map(({ target, any }) => `${target.join(' ')} (${any[0]?.message ?? ''})`).join('; ')}`);
+      .map(
+        ({ id, nodes }) =>
+          `${id}: ${nodes
+            .slice(0, 4)
+            .map(({ target, any }) => `${target.join(' ')} (${any[0]?.message ?? ''})`)
+            .join('; ')}`,
+      );
   });
 }
 
@@ -99,7 +105,10 @@ describe('motion', () => {
       await page.fill('#steps', '100');
       await page.click('#generate');
       await page.waitForSelector('[data-testid=progress]');
-      const found = await page.evaluate(() => ({ animations: document.getAnimations().length, scrolls: getComputedStyle(document.documentElement).scrollBehavior }));
+      const found = await page.evaluate(() => ({
+        animations: document.getAnimations().length,
+        scrolls: getComputedStyle(document.documentElement).scrollBehavior,
+      }));
       assert.equal(await page.getByTestId('run').getAttribute('data-status'), 'running', 'it still draws');
       return found;
     };

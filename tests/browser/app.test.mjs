@@ -27,14 +27,20 @@ describe('offline', () => {
       await reportOf(page, 'duotone.safetensors');
       await ready(page);
       await page.getByText('million parameters').waitFor(PATIENCE);
-      const keptFiles = () => page.evaluate(async () => (await (await caches.open('demo~some~sub~path')).keys()).length);
+      const keptFiles = () =>
+        page.evaluate(async () => (await (await caches.open('demo~some~sub~path')).keys()).length);
       const { files } = JSON.parse(await readFile(new URL('../../web/public/demo/demo.json', import.meta.url), 'utf8'));
-      await until('the demo to be kept, with its first LoRA', keptFiles, { passes: (count) => count >= files.length + 1 });
+      await until('the demo to be kept, with its first LoRA', keptFiles, {
+        passes: (count) => count >= files.length + 1,
+      });
       const bytes = [...(await readFile(new URL(`../${FILE}`, import.meta.url)))];
 
       own.stop();
       await page.reload();
-      await assert.rejects(page.evaluate(() => fetch('never-kept.txt')), 'the server is still there');
+      await assert.rejects(
+        page.evaluate(() => fetch('never-kept.txt')),
+        'the server is still there',
+      );
       await page.click('#try-demo');
       await reportOf(page, 'duotone.safetensors');
       await ready(page);
@@ -52,15 +58,30 @@ describe('offline', () => {
   it('keeps shell and engine, but the demo only once it is used, and no other model', async () => {
     const { page } = await site.open(SUB_PATH, WITH_WORKER);
     await kept(page);
-    const addresses = () => page.evaluate(async () => {
-      const all = await Promise.all((await caches.keys()).map(async (name) => (await (await caches.open(name)).keys()).map(({ url }) => url)));
-      return all.flat();
-    });
+    const addresses = () =>
+      page.evaluate(async () => {
+        const all = await Promise.all(
+          (await caches.keys()).map(async (name) => (await (await caches.open(name)).keys()).map(({ url }) => url)),
+        );
+        return all.flat();
+      });
     const first = await addresses();
-    assert.ok(first.some((url) => url.includes('.wasm')), first.join('\n'));
-    assert.ok(first.some((url) => url.includes('demo/demo.json')), first.join('\n'));
-    assert.deepEqual(first.filter((url) => /demo\/(model|loras)\//.test(url)), []);
-    assert.ok(first.every((url) => url.startsWith(site.url)), first.join('\n'));
+    assert.ok(
+      first.some((url) => url.includes('.wasm')),
+      first.join('\n'),
+    );
+    assert.ok(
+      first.some((url) => url.includes('demo/demo.json')),
+      first.join('\n'),
+    );
+    assert.deepEqual(
+      first.filter((url) => /demo\/(model|loras)\//.test(url)),
+      [],
+    );
+    assert.ok(
+      first.every((url) => url.startsWith(site.url)),
+      first.join('\n'),
+    );
     await drop(page, [FILE]);
     await reportOf(page, NAME);
     assert.deepEqual(await addresses(), first);
@@ -76,7 +97,9 @@ describe('offline', () => {
     site.changed.set(`${SUB_PATH}sw.js`, newer);
     try {
       await page.evaluate(() => void (window.stillHere = true));
-      await page.evaluate(() => navigator.serviceWorker.ready.then((registration) => registration.update()).then(() => {}));
+      await page.evaluate(() =>
+        navigator.serviceWorker.ready.then((registration) => registration.update()).then(() => {}),
+      );
       await page.waitForSelector('#update');
       // The current version stays active while the user works with it.
       await drop(page, [FILE]);
@@ -144,14 +167,25 @@ describe('as an app', () => {
     await page.goto(new URL(BLANK, site.url).href);
     // A share arrives as a form submission. It is triggered by a click, since evaluated code that navigates away never
     // returns.
-    await page.evaluate(async ([path, action]) => {
-      const transfer = new DataTransfer();
-      transfer.items.add(new File([await (await fetch(`/tests/${path}`)).blob()], path.split('/').at(-1)));
-      const form = Object.assign(document.createElement('form'), { method: 'POST', enctype: 'multipart/form-data', action });
-      const input = Object.assign(document.createElement('input'), { type: 'file', name: 'files', files: transfer.files });
-      form.append(input, Object.assign(document.createElement('button'), { id: 'share', textContent: 'Share' }));
-      document.body.append(form);
-    }, [FILE, `${site.url}share`]);
+    await page.evaluate(
+      async ([path, action]) => {
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([await (await fetch(`/tests/${path}`)).blob()], path.split('/').at(-1)));
+        const form = Object.assign(document.createElement('form'), {
+          method: 'POST',
+          enctype: 'multipart/form-data',
+          action,
+        });
+        const input = Object.assign(document.createElement('input'), {
+          type: 'file',
+          name: 'files',
+          files: transfer.files,
+        });
+        form.append(input, Object.assign(document.createElement('button'), { id: 'share', textContent: 'Share' }));
+        document.body.append(form);
+      },
+      [FILE, `${site.url}share`],
+    );
     await page.click('#share');
     await reportOf(page, NAME);
     assert.equal(page.url(), site.url);
@@ -165,11 +199,19 @@ describe('as an app', () => {
     const elsewhere = site.url.replace('127.0.0.1', 'localhost');
     await page.evaluate(() => {
       window.refused = [];
-      addEventListener('securitypolicyviolation', ({ blockedURI, effectiveDirective }) => window.refused.push([blockedURI, effectiveDirective]));
+      addEventListener('securitypolicyviolation', ({ blockedURI, effectiveDirective }) =>
+        window.refused.push([blockedURI, effectiveDirective]),
+      );
     });
-    const reach = (url) => fetch(url, { mode: 'no-cors' }).then(() => 'reached', () => 'refused');
+    const reach = (url) =>
+      fetch(url, { mode: 'no-cors' }).then(
+        () => 'reached',
+        () => 'refused',
+      );
     assert.equal(await page.evaluate(reach, `${elsewhere}icon.svg`), 'refused');
-    const violations = await until('the policy to say what it refused', () => page.evaluate(() => window.refused), { passes: ({ length }) => length > 0 });
+    const violations = await until('the policy to say what it refused', () => page.evaluate(() => window.refused), {
+      passes: ({ length }) => length > 0,
+    });
     assert.deepEqual(violations, [[`${elsewhere}icon.svg`, 'connect-src']]);
   });
 });

@@ -28,12 +28,17 @@ async function openReport(...paths) {
 async function make(page) {
   await page.click('#change-make');
   await page.waitForSelector('[data-testid=change][data-status=made], [data-testid=change][data-status=failed]');
-  assert.equal(await page.getByTestId('change').getAttribute('data-status'), 'made', await page.getByTestId('change').innerText());
+  assert.equal(
+    await page.getByTestId('change').getAttribute('data-status'),
+    'made',
+    await page.getByTestId('change').innerText(),
+  );
   const [download] = await Promise.all([page.waitForEvent('download'), page.click('#change-save')]);
   const bytes = await readFile(await download.path());
   const end = 8 + Number(bytes.readBigUInt64LE(0));
   const { __metadata__: metadata = {}, ...tensors } = JSON.parse(bytes.subarray(8, end));
-  for (const { data_offsets } of Object.values(tensors)) assert.ok(end + data_offsets[1] <= bytes.length, 'the file is whole');
+  for (const { data_offsets } of Object.values(tensors))
+    assert.ok(end + data_offsets[1] <= bytes.length, 'the file is whole');
   return { name: download.suggestedFilename(), bytes, data: bytes.subarray(end), metadata, tensors };
 }
 
@@ -73,7 +78,10 @@ describe('a fix', () => {
     await a1111.locator('.fix').click();
     const { name, tensors } = await make(page);
     assert.equal(name, 'adapter_model.kohya.safetensors');
-    assert.ok(Object.keys(tensors).every((key) => /^lora_(unet|te)/.test(key)), Object.keys(tensors)[0]);
+    assert.ok(
+      Object.keys(tensors).every((key) => /^lora_(unet|te)/.test(key)),
+      Object.keys(tensors)[0],
+    );
     await page.click('#change-look');
     await reportOf(page, name);
     assert.equal(await a1111.getAttribute('data-status'), 'applied', await a1111.innerText());
@@ -106,7 +114,12 @@ describe('a change', () => {
     const back = await make(page);
     const before = await headerOf(KOHYA);
     assert.deepEqual(Object.keys(back.tensors).sort(), Object.keys(before.tensors).sort());
-    for (const [key, { data_offsets: [start, end] }] of Object.entries(before.tensors)) {
+    for (const [
+      key,
+      {
+        data_offsets: [start, end],
+      },
+    ] of Object.entries(before.tensors)) {
       const [from, to] = back.tensors[key].data_offsets;
       assert.deepEqual(back.data.subarray(from, to), before.data.subarray(start, end), key);
     }
@@ -152,7 +165,10 @@ describe('a change', () => {
     await page.click('#save-blocks');
     const { tensors } = await make(page);
     assert.ok(!Object.keys(tensors).some((key) => key.includes('down_blocks_0_attentions_0')), 'IN01 is gone');
-    assert.ok(Object.keys(tensors).some((key) => key.includes('down_blocks_0_attentions_1')), 'IN02 is there');
+    assert.ok(
+      Object.keys(tensors).some((key) => key.includes('down_blocks_0_attentions_1')),
+      'IN02 is there',
+    );
   });
 
   it('of the metadata sets, removes and strips, and leaves the tensors as they are', async () => {
@@ -161,7 +177,10 @@ describe('a change', () => {
     await page.fill('#meta-trigger', 'small cat');
     await page.check('#meta-private');
     await page.getByTestId('preview').waitFor();
-    assert.match(await page.getByTestId('preview').innerText(), /modelspec\.trigger_phrase\s+(missing|mini cat)\s+small cat/);
+    assert.match(
+      await page.getByTestId('preview').innerText(),
+      /modelspec\.trigger_phrase\s+(missing|mini cat)\s+small cat/,
+    );
     const { name, metadata, data } = await make(page);
     assert.match(name, /\.private\.safetensors$/);
     assert.equal(metadata['modelspec.trigger_phrase'], 'small cat');

@@ -112,7 +112,10 @@ test('kernels can be timed here, within seconds, and what is found is kept and u
   });
   const { device, best } = JSON.parse(text);
   assert.match(device, /kernels [0-9a-f]{8}$/);
-  assert.ok(Object.values(best).every((index) => index < 4), text);
+  assert.ok(
+    Object.values(best).every((index) => index < 4),
+    text,
+  );
   assert.ok(seconds < 60, `${seconds} s`);
 });
 
@@ -151,13 +154,30 @@ test('mini-sd15: images agree with diffusers, with and without LoRAs, at odd siz
       ids[name] = (await engine.inspect({ file })).report.sha256;
     }
     const distances = {};
-    const names = ['ddim', 'euler', 'euler_othersize', 'lora_a_1.0', 'lora_a_0.6', 'lora_a_-0.5', 'lora_a_0.7_plus_b_0.4'];
+    const names = [
+      'ddim',
+      'euler',
+      'euler_othersize',
+      'lora_a_1.0',
+      'lora_a_0.6',
+      'lora_a_-0.5',
+      'lora_a_0.7_plus_b_0.4',
+    ];
     for (const name of names) {
       const { prompt, negative, seed, steps, cfg, hw, sched, lora } = cases.find((entry) => entry.name === name);
       const adapters = (lora ?? []).map(([name, strength]) => ({ name, sha256: ids[name], strength }));
       const got = await engine.probe_image({
-        version: 1, model: 'mini-sd15', adapters, prompt, negative: negative ?? '', seed, steps, guidance: cfg,
-        sampler: sched, width: hw[1], height: hw[0],
+        version: 1,
+        model: 'mini-sd15',
+        adapters,
+        prompt,
+        negative: negative ?? '',
+        seed,
+        steps,
+        guidance: cfg,
+        sampler: sched,
+        width: hw[1],
+        height: hw[0],
       });
       const golden = await g.tensors(`${root}/${name}.safetensors`);
       distances[name] = g.relRms(got.latents, g.channelsLast(golden.final_latents));
@@ -177,8 +197,17 @@ test('a model that is opened while another is at work gets no LoRA read for that
     const read = async (start, end) => (await waits, new Uint8Array(lora.slice(start, end)));
     const place = { name: 'ink_icon.safetensors', size: lora.byteLength, read };
     const recipe = (sha256) => ({
-      version: 1, model: 'demo', adapters: [{ name: 'ink_icon', sha256, strength: 1 }], prompt: 'a cat', negative: '', seed: 3,
-      steps: 1, guidance: 5, sampler: 'ddim', width: 64, height: 64,
+      version: 1,
+      model: 'demo',
+      adapters: [{ name: 'ink_icon', sha256, strength: 1 }],
+      prompt: 'a cat',
+      negative: '',
+      seed: 3,
+      steps: 1,
+      guidance: 5,
+      sampler: 'ddim',
+      width: 64,
+      height: 64,
     });
     const alone = await g.engine();
     await alone.open_model('demo', await demo());
@@ -191,11 +220,17 @@ test('a model that is opened while another is at work gets no LoRA read for that
       await one.open_model('mini-sd15', await g.miniModel());
       await one.inspect(place);
       waits = new Promise((resolve) => (go = resolve));
-      const first = draw(one).then(() => 'drawn', (error) => error.kind);
+      const first = draw(one).then(
+        () => 'drawn',
+        (error) => error.kind,
+      );
       await one.open_model('demo', await demo());
       go();
       await first;
-      return one.probe_image(recipe(sha256)).then(({ applied }) => applied, (error) => error.message);
+      return one.probe_image(recipe(sha256)).then(
+        ({ applied }) => applied,
+        (error) => error.message,
+      );
     };
     const generate = (one) => one.generate(recipe(sha256), () => {}, undefined, undefined, false);
     const probe = (one) => one.probe_image(recipe(sha256));
@@ -209,22 +244,41 @@ test('a model that is opened while another is at work gets no LoRA read for that
 test('a device that binds little draws the same image, its maps in strips of rows', async () => {
   const found = await page.evaluate(async () => {
     const recipe = {
-      version: 1, model: 'mini-sd15', adapters: [], prompt: 'a cat', negative: '', seed: 3, steps: 2, guidance: 5,
-      sampler: 'ddim', width: 96, height: 64,
+      version: 1,
+      model: 'mini-sd15',
+      adapters: [],
+      prompt: 'a cat',
+      negative: '',
+      seed: 3,
+      steps: 2,
+      guidance: 5,
+      sampler: 'ddim',
+      width: 96,
+      height: 64,
     };
     const whole = await engine.probe_image(recipe);
     const { limits } = Object.getOwnPropertyDescriptors(GPUAdapter.prototype);
     // Less than a feature map of 16 channels, more than the largest weight.
-    const few = (adapter) => new Proxy(limits.get.call(adapter), {
-      get: (all, name) => (name === 'maxStorageBufferBindingSize' ? 120_000 : all[name]),
+    const few = (adapter) =>
+      new Proxy(limits.get.call(adapter), {
+        get: (all, name) => (name === 'maxStorageBufferBindingSize' ? 120_000 : all[name]),
+      });
+    Object.defineProperty(GPUAdapter.prototype, 'limits', {
+      configurable: true,
+      get() {
+        return few(this);
+      },
     });
-    Object.defineProperty(GPUAdapter.prototype, 'limits', { configurable: true, get() { return few(this); } });
     try {
       const small = await g.engine();
       await small.open_model('mini-sd15', await g.miniModel());
       const strips = await small.probe_image(recipe);
       const { max_binding } = await small.gpu();
-      return { max_binding, latents: g.relRms(strips.latents, whole.latents), image: g.relRms(strips.image, whole.image) };
+      return {
+        max_binding,
+        latents: g.relRms(strips.latents, whole.latents),
+        image: g.relRms(strips.image, whole.image),
+      };
     } finally {
       Object.defineProperty(GPUAdapter.prototype, 'limits', limits);
     }

@@ -22,13 +22,20 @@ async function elsewhere() {
     const { pathname } = new URL(request.url, 'http://localhost');
     const headers = { 'access-control-allow-origin': '*', 'access-control-expose-headers': 'content-range' };
     const file = new URL(`.${pathname}`, TESTS);
-    const size = await stat(file).then((info) => (info.isFile() ? info.size : null), () => null);
+    const size = await stat(file).then(
+      (info) => (info.isFile() ? info.size : null),
+      () => null,
+    );
     const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? [];
     const status = size === null ? 404 : first === undefined ? 400 : 206;
     const [start, end] = [Number(first), Math.min(Number(last), size - 1)];
     asked.push({ path: pathname.slice(1), status, bytes: status === 206 ? end - start + 1 : 0 });
     if (status !== 206) return response.writeHead(status, headers).end();
-    response.writeHead(206, { ...headers, 'content-range': `bytes ${start}-${end}/${size}`, 'content-length': end - start + 1 });
+    response.writeHead(206, {
+      ...headers,
+      'content-range': `bytes ${start}-${end}/${size}`,
+      'content-length': end - start + 1,
+    });
     createReadStream(file, { start, end }).pipe(response);
   });
   await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
@@ -61,14 +68,20 @@ describe('a model at another origin', () => {
     test.after(other.close);
     const { page, errors } = await openFar(`${other.origin}/${MINI}`);
     await page.getByText('mini-sd15: ').waitFor(PATIENCE);
-    const weights = () => other.asked.filter(({ path, status }) => path.endsWith('unet/diffusion_pytorch_model.safetensors') && status === 206);
+    const weights = () =>
+      other.asked.filter(
+        ({ path, status }) => path.endsWith('unet/diffusion_pytorch_model.safetensors') && status === 206,
+      );
     const size = (await stat(new URL(`${MINI}/unet/diffusion_pytorch_model.safetensors`, TESTS))).size;
     const read = () => weights().reduce((sum, { bytes }) => sum + bytes, 0);
     assert.ok(read() < size / 4, `the header alone is read at first, and not ${read()} of ${size} bytes`);
     const far = await fourSteps(page);
     assert.ok(deviation(far) > 1);
     assert.ok(read() > size * 0.8 && weights().length > 20, 'tensor by tensor');
-    assert.ok(other.asked.every(({ path, status }) => status === 206 || (status === 404 && /_2\/|fp16|tokenizer/.test(path))), JSON.stringify(other.asked.filter(({ status }) => status !== 206)));
+    assert.ok(
+      other.asked.every(({ path, status }) => status === 206 || (status === 404 && /_2\/|fp16|tokenizer/.test(path))),
+      JSON.stringify(other.asked.filter(({ status }) => status !== 206)),
+    );
 
     const here = await site.open();
     await here.page.click('#try-demo');
@@ -78,7 +91,10 @@ describe('a model at another origin', () => {
     await here.page.getByText('mini-sd15: ').waitFor(PATIENCE);
     await here.page.fill('#seed', await page.inputValue('#seed'));
     assert.equal(difference(await fourSteps(here.page), far), 0);
-    assert.deepEqual(errors.filter((text) => !text.includes('404') && !text.startsWith(other.origin)), []);
+    assert.deepEqual(
+      errors.filter((text) => !text.includes('404') && !text.startsWith(other.origin)),
+      [],
+    );
   });
 
   it('is named where it is none, and where the server has no such file', async (test) => {
@@ -93,7 +109,10 @@ describe('a model at another origin', () => {
     await error.getByText(/has no such file/).waitFor(PATIENCE);
     await page.fill('#far-model', `${other.origin}/hostile/full_checkpoint.safetensors`);
     await page.click('#open-far-model');
-    await page.locator('#run [role=alert]').filter({ hasText: 'full_checkpoint.safetensors cannot be used as a base model' }).waitFor(PATIENCE);
+    await page
+      .locator('#run [role=alert]')
+      .filter({ hasText: 'full_checkpoint.safetensors cannot be used as a base model' })
+      .waitFor(PATIENCE);
     assert.equal(await page.inputValue('#base'), 'demo');
   });
 });

@@ -59,6 +59,9 @@ describe('Firefox', () => {
     site.stop();
     await page.reload();
     await page.waitForSelector('[data-testid=kept][data-status=kept]');
-    assert.match(await page.$eval('[data-testid=kept]', (item) => item.textContent), /kohya_lora_r4a1_fp16\.safetensors/);
+    assert.match(
+      await page.$eval('[data-testid=kept]', (item) => item.textContent),
+      /kohya_lora_r4a1_fp16\.safetensors/,
+    );
   });
 });

@@ -7,7 +7,10 @@ import { BLANK, SUB_PATH, until } from './harness.mjs';
 /** Folder of the built page. */
 export const DIST = fileURLToPath(new URL('../../dist/', import.meta.url));
 
-/** Returns the total size of files of dist/, each compressed with gzip as a host sends them. @param {Iterable<string>} names */
+/**
+ * Returns the total size of files of dist/, each compressed with gzip as a host sends them.
+ * @param {Iterable<string>} names
+ */
 export function zipped(names) {
   return [...names].reduce((sum, name) => sum + gzipSync(readFileSync(DIST + name)).length, 0);
 }
@@ -24,7 +27,10 @@ export async function firstVisit(site) {
   page.context().on('request', (request) => asked.add(request.url()));
   await page.goto(site.url);
   await page.waitForSelector('#try-demo');
-  const names = () => [...asked].filter((url) => url.startsWith(site.url)).map((url) => new URL(url).pathname.slice(SUB_PATH.length) || 'index.html');
+  const names = () =>
+    [...asked]
+      .filter((url) => url.startsWith(site.url))
+      .map((url) => new URL(url).pathname.slice(SUB_PATH.length) || 'index.html');
   const has = (end) => names().some((name) => name.endsWith(end));
   await until('the engine and the list of the demo to be asked for', () => has('.wasm') && has('demo.json'));
   await page.waitForLoadState('networkidle');

@@ -16,10 +16,33 @@ test('a first visit asks for no more than 1.5 MB of gzip', async (test) => {
   const names = await firstVisit(site);
   const listed = names.map((name) => `${name} ${zipped([name])}`).join('\n');
   // The list has the essential parts of the page. Fonts would have to be listed as well if the styles had any.
-  for (const part of [/^index\.html$/, /\.css$/, /^assets\/.*\.js$/, /^assets\/worker-.*\.js$/, /\.wasm$/, /^demo\/demo\.json$/]) assert.ok(names.some((name) => part.test(name)), `${part} in\n${listed}`);
-  const styles = await Promise.all(names.filter((name) => name.endsWith('.css')).map((name) => readFile(new URL(`../../dist/${name}`, import.meta.url), 'utf8')));
-  assert.deepEqual(styles.join('').match(/@font-face/g), null, 'a font is asked for only where it is used: have the visit use it, and count it');
+  for (const part of [
+    /^index\.html$/,
+    /\.css$/,
+    /^assets\/.*\.js$/,
+    /^assets\/worker-.*\.js$/,
+    /\.wasm$/,
+    /^demo\/demo\.json$/,
+  ])
+    assert.ok(
+      names.some((name) => part.test(name)),
+      `${part} in\n${listed}`,
+    );
+  const styles = await Promise.all(
+    names
+      .filter((name) => name.endsWith('.css'))
+      .map((name) => readFile(new URL(`../../dist/${name}`, import.meta.url), 'utf8')),
+  );
+  assert.deepEqual(
+    styles.join('').match(/@font-face/g),
+    null,
+    'a font is asked for only where it is used: have the visit use it, and count it',
+  );
   const bytes = zipped(names);
-  test.diagnostic(`a first visit asks for ${bytes} bytes of gzip, ${zipped(names.filter((name) => name.endsWith('.wasm')))} of them the engine`);
+  test.diagnostic(
+    `a first visit asks for ${bytes} bytes of gzip, ${zipped(
+      names.filter((name) => name.endsWith('.wasm')),
+    )} of them the engine`,
+  );
   assert.ok(bytes <= BUDGET, `${bytes} bytes, and not ${BUDGET}:\n${listed}`);
 });

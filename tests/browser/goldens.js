@@ -91,7 +91,8 @@ export async function model(root, coders = ['']) {
   for (const part of ['unet', 'vae']) paths.push(`${part}/config.json`, `${part}/diffusion_pytorch_model.safetensors`);
   for (const end of coders) {
     paths.push(`text_encoder${end}/config.json`, `text_encoder${end}/model.safetensors`);
-    for (const file of ['vocab.json', 'merges.txt', 'tokenizer_config.json', 'special_tokens_map.json']) paths.push(`tokenizer${end}/${file}`);
+    for (const file of ['vocab.json', 'merges.txt', 'tokenizer_config.json', 'special_tokens_map.json'])
+      paths.push(`tokenizer${end}/${file}`);
   }
   return Promise.all(paths.map(async (path) => ({ path, file: await blob(`${root}/${path}`) })));
 }

@@ -8,7 +8,8 @@ let site;
 before(async () => (site = await launch()));
 after(() => site?.close());
 
-const done = (page) => page.locator('.guide li[data-done]').evaluateAll((steps) => steps.map(({ dataset }) => dataset.step));
+const done = (page) =>
+  page.locator('.guide li[data-done]').evaluateAll((steps) => steps.map(({ dataset }) => dataset.step));
 
 describe('the guided minute', () => {
   it('ticks what was done, from the report to the broken LoRA', async () => {
@@ -41,7 +42,10 @@ describe('the help', () => {
   it('leads to reports that show what it says', async () => {
     const { page, errors } = await site.open();
     // In a tab of its own: the files of this one stay open.
-    const [help] = await Promise.all([page.context().waitForEvent('page'), page.getByRole('link', { name: 'Help' }).click()]);
+    const [help] = await Promise.all([
+      page.context().waitForEvent('page'),
+      page.getByRole('link', { name: 'Help' }).click(),
+    ]);
     await help.getByRole('heading', { name: 'Why doesn’t my LoRA work?' }).waitFor();
     await help.getByRole('link', { name: 'See it in the demo’s broken LoRA' }).click();
     await reportOf(help, 'broken_names.safetensors');

@@ -1,4 +1,7 @@
-/** Habits of the web UIs in the browser: the prompt's keys, names to complete, closed files, and work that survives a reload. */
+/**
+ * Habits of the web UIs in the browser: the prompt's keys, names to complete, closed files, and work that survives a
+ * reload.
+ */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { drop, launch, until } from './harness.mjs';
@@ -72,7 +75,10 @@ describe('work', () => {
     await ready(page);
     await page.fill('#prompt', 'a fox');
     await page.selectOption('#lora', '');
-    for (const [id, value] of [['steps', '1'], ['batch', '3']]) {
+    for (const [id, value] of [
+      ['steps', '1'],
+      ['batch', '3'],
+    ]) {
       await page.fill(`#${id}`, value);
       await page.press(`#${id}`, 'Tab');
     }
@@ -80,7 +86,12 @@ describe('work', () => {
     assert.ok(deviation(await pixels(page, 'without')) > 1);
     await page.getByTestId('history').locator('li').nth(2).waitFor();
     await page.locator('#forget-session').waitFor();
-    const latest = () => page.getByTestId('history').locator('canvas').first().evaluate((canvas) => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]);
+    const latest = () =>
+      page
+        .getByTestId('history')
+        .locator('canvas')
+        .first()
+        .evaluate((canvas) => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]);
     const drawn = await latest();
     await page.reload();
     await page.getByTestId('history').locator('li').nth(2).waitFor();
@@ -89,7 +100,9 @@ describe('work', () => {
     assert.deepEqual(await latest(), drawn);
 
     await page.click('#forget-session');
-    await until('the work to be forgotten', () => page.locator('#forget-session').count(), { passes: (count) => count === 0 });
+    await until('the work to be forgotten', () => page.locator('#forget-session').count(), {
+      passes: (count) => count === 0,
+    });
     await page.reload();
     await page.getByRole('heading', { level: 1, name: /Drop a LoRA/ }).waitFor();
     assert.deepEqual(errors, []);
@@ -98,13 +111,21 @@ describe('work', () => {
 
 it('scripts come from this page only, and nothing becomes markup', async () => {
   const { page } = await site.open();
-  const refused = (code) => page.evaluate((code) => {
-    try {
-      return { worker: () => new Worker('data:text/javascript,'), markup: () => (document.body.innerHTML = '<b>x</b>'), text: () => (document.body.dataset.x = '1') }[code](), '';
-    } catch (thrown) {
-      return thrown.name;
-    }
-  }, code);
+  const refused = (code) =>
+    page.evaluate((code) => {
+      try {
+        return (
+          {
+            worker: () => new Worker('data:text/javascript,'),
+            markup: () => (document.body.innerHTML = '<b>x</b>'),
+            text: () => (document.body.dataset.x = '1'),
+          }[code](),
+          ''
+        );
+      } catch (thrown) {
+        return thrown.name;
+      }
+    }, code);
   assert.equal(await refused('markup'), 'TypeError');
   assert.equal(await refused('worker'), 'TypeError');
   assert.equal(await refused('text'), '', 'what is harmless is not refused');

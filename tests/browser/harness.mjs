@@ -1,10 +1,12 @@
 /**
  * Harness of the browser tests: dist/ in headless Chromium, served from a sub-path as by a static host.
  *
- * Run the tests with `cargo xtask test browser`, which sets CHROME_PATH; `--only NAME --repeat N --busy N` runs matching
+ * Run the tests with `cargo xtask test browser`, which sets CHROME_PATH; `--only NAME --repeat N --busy N` runs
+ * matching
  * files several times under CPU load.
  *
- * Tests wait for conditions, never for a fixed time: with Playwright's waits, which time out after STEP, or with `until`.
+ * Tests wait for conditions, never for a fixed time: with Playwright's waits, which time out after STEP, or with
+ * `until`.
  * Every request to a page has a timeout, and a failing test prints what its pages showed.
  */
 import { createReadStream } from 'node:fs';
@@ -23,7 +25,10 @@ export const WITH_WORKER = { serviceWorkers: 'allow' };
 /** An empty page of the same origin, for tests that need a browser but not the app. */
 export const BLANK = '/blank.html';
 
-/** Timeout in ms for a step of the page on a busy machine, such as reading a file or starting the engine. Images take longer. */
+/**
+ * Timeout in ms for a step of the page on a busy machine, such as reading a file or starting the engine. Images take
+ * longer.
+ */
 export const STEP = 120_000;
 /** Default timeout in ms for code evaluated in a page: the engine's tests run for minutes. */
 const CODE = 600_000;
@@ -54,8 +59,10 @@ const FLAGS = [
 /**
  * Starts the server and the browser.
  *
- * @returns `open(path, options)` opens a page in a new context (separate storage, Playwright's context options) at a path
- *   of the server, by default the built app without its service worker, which would copy all of it for each context (pass
+ * @returns `open(path, options)` opens a page in a new context (separate storage, Playwright's context options) at a
+ * path
+ *   of the server, by default the built app without its service worker, which would copy all of it for each context
+ * (pass
  *   WITH_WORKER for one), and returns it with its `errors`: messages of uncaught errors, console errors
  *   and failed requests. A page opened in a test is closed after the test; one opened before the tests of a suite, with
  *   the browser. `url` is the app's URL, `browser` is Playwright's. `stop()` stops the server only, `close()` both.
@@ -124,8 +131,10 @@ if (process.env.NODE_TEST_CONTEXT) {
 /**
  * Makes evaluated code in a page and its workers resolve in a separate task and within a timeout.
  *
- * Chromium's debugger held a weak reference to the promise that it awaits (V8 until July 2026): a promise that settles in
- * a task in which the page continues to generate may be collected before the debugger is notified ("Resulting promise was
+ * Chromium's debugger held a weak reference to the promise that it awaits (V8 until July 2026): a promise that settles
+ * in
+ * a task in which the page continues to generate may be collected before the debugger is notified ("Resulting promise
+ * was
  * garbage collected").
  */
 function careful(target, patience) {
@@ -159,16 +168,19 @@ function settling(code) {
 /** Returns the result of a promise, or throws an error that says what was not reached in time. */
 export async function within(ms, what, promise) {
   let timer;
-  const late = new Promise((_, fail) => (timer = setTimeout(() => fail(new Error(`waited ${ms / 1000} s in vain for ${what}`)), ms)));
+  const late = new Promise(
+    (_, fail) => (timer = setTimeout(() => fail(new Error(`waited ${ms / 1000} s in vain for ${what}`)), ms)),
+  );
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
 /** Polls until a result is truthy and returns it. */
 export async function until(what, ask, { passes = Boolean, timeout = STEP } = {}) {
-  for (const end = performance.now() + timeout; ; ) {
+  for (const end = performance.now() + timeout; ;) {
     const answer = await ask();
     if (passes(answer)) return answer;
-    if (performance.now() > end) throw new Error(`waited ${timeout / 1000} s in vain for ${what}; the last answer was ${JSON.stringify(answer)}`);
+    if (performance.now() > end)
+      throw new Error(`waited ${timeout / 1000} s in vain for ${what}; the last answer was ${JSON.stringify(answer)}`);
     await new Promise((next) => setTimeout(next, 50));
   }
 }
@@ -178,9 +190,15 @@ async function shown(page) {
   const look = () => {
     const texts = (selector, text) => [...document.querySelectorAll(selector)].map(text).join('; ') || 'none';
     const status = ({ dataset: { testid, file, status } }) => [testid, file, status].filter(Boolean).join(' ');
-    return [`states: ${texts('[data-status]', status)}`, `alerts: ${texts('[role=alert]', ({ innerText }) => innerText)}`, document.body.innerText.slice(0, 2000)].join('\n');
+    return [
+      `states: ${texts('[data-status]', status)}`,
+      `alerts: ${texts('[role=alert]', ({ innerText }) => innerText)}`,
+      document.body.innerText.slice(0, 2000),
+    ].join('\n');
   };
-  const told = await within(10_000, 'the page to say what it shows', page.evaluate(look)).catch((error) => error.message);
+  const told = await within(10_000, 'the page to say what it shows', page.evaluate(look)).catch(
+    (error) => error.message,
+  );
   return `the page at ${page.url()} showed\n${told}`;
 }
 
@@ -211,14 +229,20 @@ export async function drop(page, paths) {
 }
 
 /**
- * Serves one file, at `address` on another origin, with range requests. The first response stops after `most` bytes until
+ * Serves one file, at `address` on another origin, with range requests. The first response stops after `most` bytes
+ * until
  * `cut()` closes the connection. `asked` lists range, cookie and referer of each request.
  */
 export async function elsewhere(bytes, { most = Infinity } = {}) {
   const asked = [];
   let cut = () => {};
   const server = createServer((request, response) => {
-    const shared = { 'access-control-allow-origin': '*', 'access-control-allow-headers': 'range', 'access-control-expose-headers': 'content-range, etag', etag: '"one"' };
+    const shared = {
+      'access-control-allow-origin': '*',
+      'access-control-allow-headers': 'range',
+      'access-control-expose-headers': 'content-range, etag',
+      etag: '"one"',
+    };
     if (request.method === 'OPTIONS') return response.writeHead(204, shared).end();
     const { range } = request.headers;
     asked.push({ range: range ?? '', cookie: request.headers.cookie, referer: request.headers.referer });
@@ -269,12 +293,19 @@ async function answer(request, response, changed) {
   headers['content-length'] = range.end - range.start + 1;
   response.writeHead(request.headers.range ? 206 : 200, headers);
   if (request.method === 'HEAD' || info.size === 0) return response.end();
-  createReadStream(file, range).on('error', (error) => response.destroy(error)).pipe(response);
+  createReadStream(file, range)
+    .on('error', (error) => response.destroy(error))
+    .pipe(response);
 }
 
 /** Returns the file of a path of the server, or null outside the served folders. */
 function fileOf(path) {
-  for (const [prefix, folder] of [[SUB_PATH, 'dist'], ['/tests/', 'tests'], ['/pkg/', 'pkg'], ['/web/engine/', 'web/engine']]) {
+  for (const [prefix, folder] of [
+    [SUB_PATH, 'dist'],
+    ['/tests/', 'tests'],
+    ['/pkg/', 'pkg'],
+    ['/web/engine/', 'web/engine'],
+  ]) {
     if (!path.startsWith(prefix)) continue;
     const base = join(ROOT, folder);
     const file = normalize(join(base, path.slice(prefix.length)));

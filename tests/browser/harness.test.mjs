@@ -11,14 +11,19 @@ describe('a wait', () => {
   });
 
   it('ends, and says what it waited for and what came instead', async () => {
-    await assert.rejects(until('a file to be kept', async () => ({ kept: 2 }), { passes: ({ kept }) => kept > 2, timeout: 120 }), /waited 0\.12 s in vain for a file to be kept; the last answer was \{"kept":2\}/);
+    await assert.rejects(
+      until('a file to be kept', async () => ({ kept: 2 }), { passes: ({ kept }) => kept > 2, timeout: 120 }),
+      /waited 0\.12 s in vain for a file to be kept; the last answer was \{"kept":2\}/,
+    );
     await assert.rejects(within(50, 'an answer', new Promise(() => {})), /waited 0\.05 s in vain for an answer/);
     assert.equal(await within(50, 'an answer', Promise.resolve('given')), 'given');
   });
 
   it('is for a thing and never for a time, in every test', async () => {
     const folder = new URL('./', import.meta.url);
-    const files = (await readdir(folder)).filter((file) => file.endsWith('.test.mjs') && !import.meta.url.endsWith(file));
+    const files = (await readdir(folder)).filter(
+      (file) => file.endsWith('.test.mjs') && !import.meta.url.endsWith(file),
+    );
     assert.ok(files.length > 10, files.join(' '));
     for (const file of files) {
       const found = (await readFile(new URL(file, folder), 'utf8')).match(/waitForTimeout|while \(|\.newContext\(/g);

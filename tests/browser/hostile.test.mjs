@@ -5,12 +5,17 @@ import { after, before, describe, it } from 'node:test';
 import { drop, launch } from './harness.mjs';
 import { reportOf } from './studio.mjs';
 
-/** @type {{ files: { file: string, acceptable_verdicts: string[], severity: 'refuse' | 'refuse_or_warn' | 'warn' }[] }} */
+/**
+ * @type {{ files: { file: string, acceptable_verdicts: string[], severity: 'refuse' | 'refuse_or_warn' | 'warn' }[] }}
+ */
 const { files } = JSON.parse(readFileSync(new URL('../hostile/manifest.json', import.meta.url), 'utf8'));
 const GOOD = 'corpus/files/kohya_lora_r4a1_fp16.safetensors';
 
 /** Valid files that are wrong only for a given base model: without one the page says which model they are for. */
-const SOUND_WITHOUT_BASE = { 'sdxl_on_sd15.safetensors': /Stable Diffusion XL/, 'wrong_width.safetensors': /Stable Diffusion 1\.x/ };
+const SOUND_WITHOUT_BASE = {
+  'sdxl_on_sd15.safetensors': /Stable Diffusion XL/,
+  'wrong_width.safetensors': /Stable Diffusion 1\.x/,
+};
 
 describe('hostile files', () => {
   let site, page, errors;
@@ -41,7 +46,10 @@ describe('hostile files', () => {
       assert.ok(verdict.length > 20, `the verdict is a sentence: ${verdict}`);
       if (SOUND_WITHOUT_BASE[file]) return assert.match(text, SOUND_WITHOUT_BASE[file]);
       const found = kinds.length ? kinds : ['ok'];
-      assert.ok(found.some((kind) => acceptable.includes(kind)), `${found} instead of one of ${acceptable}\n${text}`);
+      assert.ok(
+        found.some((kind) => acceptable.includes(kind)),
+        `${found} instead of one of ${acceptable}\n${text}`,
+      );
       if (severity === 'refuse') assert.match(badge, /Unusable file|Not a LoRA/, text);
       if (severity === 'warn') assert.doesNotMatch(badge, /Unusable file|Not a LoRA/, text);
       if (!acceptable.includes('ok')) assert.doesNotMatch(badge, /No problems found/, text);

@@ -20,7 +20,12 @@ async function openDemo() {
 }
 
 /** Returns the RGBA values of each canvas that matches a selector. */
-const canvases = (page, selector) => page.locator(selector).evaluateAll((all) => all.map((canvas) => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]));
+const canvases = (page, selector) =>
+  page
+    .locator(selector)
+    .evaluateAll((all) =>
+      all.map((canvas) => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]),
+    );
 
 async function drawGrid(page) {
   await page.click('#draw-grid');
@@ -52,7 +57,10 @@ describe('many at once', () => {
     await page.click('#grid summary');
     await page.selectOption('#axis-x', 'blocks:0');
     const chips = page.locator('.axis').first().locator('.chip');
-    assert.deepEqual((await chips.allInnerTexts()).slice(0, 2).map((text) => text.trim()), ['all blocks', 'without IN']);
+    assert.deepEqual(
+      (await chips.allInnerTexts()).slice(0, 2).map((text) => text.trim()),
+      ['all blocks', 'without IN'],
+    );
     for (const chip of await chips.all()) {
       const wanted = ['all blocks', 'without IN'].includes((await chip.innerText()).trim());
       if (wanted !== ((await chip.getAttribute('aria-pressed')) === 'true')) await chip.click();
@@ -77,7 +85,13 @@ describe('many at once', () => {
     await drawGrid(page);
     const cells = await canvases(page, '.cells canvas');
     assert.equal(cells.length, 4);
-    for (const [a, b] of [[0, 1], [0, 2], [1, 3], [2, 3]]) assert.ok(difference(cells[a], cells[b]) > 1, `${a} and ${b}`);
+    for (const [a, b] of [
+      [0, 1],
+      [0, 2],
+      [1, 3],
+      [2, 3],
+    ])
+      assert.ok(difference(cells[a], cells[b]) > 1, `${a} and ${b}`);
 
     const [download] = await Promise.all([page.waitForEvent('download'), page.click('#download-grid')]);
     assert.match(download.suggestedFilename(), /^grid_red_apple.*\.png$/);
@@ -122,7 +136,12 @@ describe('this visit', () => {
     const second = await generate(page);
     const thumbs = page.locator('.row-of-images .thumb');
     assert.equal(await thumbs.count(), 4);
-    assert.deepEqual(await canvases(page, '.row-of-images canvas'), [second.with, second.without, first.with, first.without]);
+    assert.deepEqual(await canvases(page, '.row-of-images canvas'), [
+      second.with,
+      second.without,
+      first.with,
+      first.without,
+    ]);
 
     await thumbs.nth(3).click();
     await page.click('#pin');
@@ -131,7 +150,9 @@ describe('this visit', () => {
     const [shown] = await canvases(page, '[data-testid=chosen] [data-testid=difference] canvas');
     const apart = second.with.map((value, i) => Math.abs(value - first.without[i]));
     const most = Math.max(...apart.filter((_, i) => i % 4 !== 3));
-    shown.forEach((value, i) => assert.ok(i % 4 === 3 ? value === 255 : Math.abs(value - (apart[i] * 255) / most) <= 1, `value ${i}`));
+    shown.forEach((value, i) =>
+      assert.ok(i % 4 === 3 ? value === 255 : Math.abs(value - (apart[i] * 255) / most) <= 1, `value ${i}`),
+    );
     await page.click('#history-slider');
     assert.equal(await page.locator('[data-testid=chosen] before-after').count(), 1);
 

@@ -28,7 +28,10 @@ async function begin(page, address, hash = '') {
 }
 
 /** Waits until the first bytes of a download of FILE are written and displayed. */
-const arriving = (page) => item(page, 'working').getByText(/[1-9]\d* KB of 159 KB/).waitFor();
+const arriving = (page) =>
+  item(page, 'working')
+    .getByText(/[1-9]\d* KB of 159 KB/)
+    .waitFor();
 
 describe('the library', () => {
   it('keeps a dropped file over a reload, and lets it go', async () => {
@@ -40,7 +43,10 @@ describe('the library', () => {
     await item(page, 'kept').waitFor();
     await page.reload();
     await openLibrary(page);
-    assert.match(await item(page, 'kept').innerText(), new RegExp(`lora_a\\.safetensors\\s+[\\s\\S]*${sha256.slice(0, 12)}`));
+    assert.match(
+      await item(page, 'kept').innerText(),
+      new RegExp(`lora_a\\.safetensors\\s+[\\s\\S]*${sha256.slice(0, 12)}`),
+    );
     await item(page, 'kept').getByRole('button', { name: 'Open' }).click();
     await reportOf(page, 'lora_a.safetensors');
     await item(page, 'kept').getByRole('button', { name: 'Delete' }).click();
@@ -53,7 +59,9 @@ describe('the library', () => {
 
   it('keeps a file of the visitor without a copy where the browser gives a handle', async () => {
     const { page } = await site.open(BLANK);
-    await page.addInitScript(() => Object.defineProperty(window, 'launchQueue', { value: { setConsumer: (take) => (window.launchWith = take) } }));
+    await page.addInitScript(() =>
+      Object.defineProperty(window, 'launchQueue', { value: { setConsumer: (take) => (window.launchWith = take) } }),
+    );
     await page.goto(site.url);
     await page.waitForFunction(() => window.launchWith);
     // A handle of the origin private file system works like any other file handle.
@@ -69,10 +77,13 @@ describe('the library', () => {
     await page.click('#keep');
     await openLibrary(page);
     await item(page, 'own').waitFor();
-    const copies = () => page.evaluate(async () => {
-      const library = await (await navigator.storage.getDirectory()).getDirectoryHandle('library~some~sub~path', { create: true });
-      return (await Array.fromAsync(library.keys())).length;
-    });
+    const copies = () =>
+      page.evaluate(async () => {
+        const library = await (
+          await navigator.storage.getDirectory()
+        ).getDirectoryHandle('library~some~sub~path', { create: true });
+        return (await Array.fromAsync(library.keys())).length;
+      });
     assert.equal(await copies(), 0);
     await page.reload();
     await openLibrary(page);
@@ -91,7 +102,9 @@ describe('the library', () => {
     await page.getByText('Available offline').waitFor();
     await openLibrary(page);
     const demo = page.getByTestId('kept-demo');
-    const { files, loras } = JSON.parse(await readFile(new URL('../../web/public/demo/demo.json', import.meta.url), 'utf8'));
+    const { files, loras } = JSON.parse(
+      await readFile(new URL('../../web/public/demo/demo.json', import.meta.url), 'utf8'),
+    );
     const entries = [...files, ...loras];
     const megabytes = Math.round(entries.reduce((sum, { size }) => sum + size, 0) / 1e6);
     const said = await demo.innerText();
@@ -117,8 +130,14 @@ describe('the library', () => {
       await item(page, 'kept').waitFor();
       const [first, second] = far.asked.map(({ range }) => range);
       const [, got] = /^bytes=(\d+)-$/.exec(second);
-      assert.ok(first === '' && far.asked.length === 2 && Number(got) > 0 && Number(got) <= 100_000, JSON.stringify(far.asked));
-      assert.ok(far.asked.every(({ cookie, referer }) => !cookie && !referer), JSON.stringify(far.asked));
+      assert.ok(
+        first === '' && far.asked.length === 2 && Number(got) > 0 && Number(got) <= 100_000,
+        JSON.stringify(far.asked),
+      );
+      assert.ok(
+        far.asked.every(({ cookie, referer }) => !cookie && !referer),
+        JSON.stringify(far.asked),
+      );
       assert.match(await item(page, 'kept').innerText(), new RegExp(sha256.slice(0, 12)));
       await item(page, 'kept').getByRole('button', { name: 'Open' }).click();
       const report = await reportOf(page, 'far.safetensors');

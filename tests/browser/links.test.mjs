@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { lookLink, parsedLink, recipeLink } from '../../web/share/link.js';
 import { BLANK, drop, elsewhere, launch, until } from './harness.mjs';
-import { PATIENCE, difference, finished, generate, pixels, ready, reportOf } from './studio.mjs';
+import { generate, pixels, ready, reportOf } from './studio.mjs';
 
 const STORED = JSON.parse(await readFile(new URL('links.json', import.meta.url), 'utf8'));
 
@@ -19,7 +19,8 @@ before(async () => (site = await launch()));
 after(() => site?.close());
 
 describe('stored links', () => {
-  for (const { note, hash, means } of STORED) it(`still mean what they meant: ${note}`, () => assert.deepEqual(meaning(hash), means));
+  for (const { note, hash, means } of STORED)
+    it(`still mean what they meant: ${note}`, () => assert.deepEqual(meaning(hash), means));
 
   it('are written as they are read', () => {
     for (const { hash, means } of STORED) {
@@ -31,7 +32,11 @@ describe('stored links', () => {
   });
 
   it('carry fields that recipes get later', () => {
-    const [{ means: { recipe } }] = STORED;
+    const [
+      {
+        means: { recipe },
+      },
+    ] = STORED;
     const later = { ...recipe, hires: { scale: 1.5, denoise: 0.5, steps: 8 }, eta: 0.5 };
     assert.deepEqual(meaning(recipeLink(later)), { recipe: later });
   });
@@ -39,7 +44,12 @@ describe('stored links', () => {
 
 /** Presses Share link and returns the clipboard text. */
 async function copied(page, id) {
-  await page.evaluate(() => Object.defineProperty(navigator, 'clipboard', { configurable: true, value: { writeText: async (text) => void (window.copied = text) } }));
+  await page.evaluate(() =>
+    Object.defineProperty(navigator, 'clipboard', {
+      configurable: true,
+      value: { writeText: async (text) => void (window.copied = text) },
+    }),
+  );
   await page.click(id);
   return until('the link in the clipboard', () => page.evaluate(() => window.copied));
 }
@@ -51,7 +61,10 @@ describe('a link', () => {
     await reportOf(page, 'duotone.safetensors');
     await ready(page);
     await page.getByRole('button', { name: 'panda', exact: true }).click();
-    for (const [id, value] of [['steps', '1'], ['seed', '5']]) {
+    for (const [id, value] of [
+      ['steps', '1'],
+      ['seed', '5'],
+    ]) {
       await page.fill(`#${id}`, value);
       await page.press(`#${id}`, 'Tab');
     }
@@ -76,16 +89,31 @@ describe('a link', () => {
   it('asks for what it lacks by name and hash, and takes it up when it comes', async () => {
     const bytes = await readFile(new URL('../golden/loras/mini-sd15/lora_a.safetensors', import.meta.url));
     const sha256 = Buffer.from(await crypto.subtle.digest('SHA-256', bytes)).toString('hex');
-    const recipe = { version: 1, model: 'mini-sd15', prompt: 'a cat', negative: null, seed: 1, steps: 2, guidance: 5, sampler: 'euler', width: 64, height: 64 };
+    const recipe = {
+      version: 1,
+      model: 'mini-sd15',
+      prompt: 'a cat',
+      negative: null,
+      seed: 1,
+      steps: 2,
+      guidance: 5,
+      sampler: 'euler',
+      width: 64,
+      height: 64,
+    };
     const { page } = await site.open(BLANK);
-    await page.goto(site.url + recipeLink({ ...recipe, adapters: [{ name: 'lora_a.safetensors', sha256, strength: 0.5 }] }));
+    await page.goto(
+      site.url + recipeLink({ ...recipe, adapters: [{ name: 'lora_a.safetensors', sha256, strength: 0.5 }] }),
+    );
     const remark = page.locator('#run [data-kind=restored]');
     await remark.waitFor();
     assert.match(await remark.innerText(), new RegExp(`lora_a\\.safetensors.*${sha256.slice(0, 12)}`));
     assert.match(await remark.innerText(), /mini-sd15/);
     await drop(page, ['golden/loras/mini-sd15/lora_a.safetensors']);
     await reportOf(page, 'lora_a.safetensors');
-    await page.waitForFunction(() => !document.querySelector('#run [data-kind=restored]')?.textContent.includes('lora_a'));
+    await page.waitForFunction(
+      () => !document.querySelector('#run [data-kind=restored]')?.textContent.includes('lora_a'),
+    );
     assert.equal(await page.inputValue('#strength'), '0.5');
     assert.equal(await page.locator('#lora option:checked').innerText(), 'lora_a');
   });
@@ -96,7 +124,18 @@ describe('a link', () => {
     const far = await elsewhere(bytes);
     try {
       const { page } = await site.open(BLANK);
-      const recipe = { version: 1, model: 'Tiny emoji SD', prompt: 'panda', negative: null, seed: 1, steps: 1, guidance: 1, sampler: 'dpmpp_2m', width: 64, height: 64 };
+      const recipe = {
+        version: 1,
+        model: 'Tiny emoji SD',
+        prompt: 'panda',
+        negative: null,
+        seed: 1,
+        steps: 1,
+        guidance: 1,
+        sampler: 'dpmpp_2m',
+        width: 64,
+        height: 64,
+      };
       const adapter = { name: 'far.safetensors', sha256, strength: 0.5, blocks: 'MID=0', address: far.address };
       await page.goto(site.url + recipeLink({ ...recipe, adapters: [adapter] }));
       await page.locator('[data-kind=asked]').getByText(far.address).waitFor();
@@ -105,7 +144,10 @@ describe('a link', () => {
       await page.locator('#lora option:checked', { hasText: 'far' }).waitFor({ state: 'attached' });
       await ready(page);
       await generate(page);
-      assert.ok(far.asked.every(({ cookie, referer }) => !cookie && !referer), JSON.stringify(far.asked));
+      assert.ok(
+        far.asked.every(({ cookie, referer }) => !cookie && !referer),
+        JSON.stringify(far.asked),
+      );
       assert.equal(await page.locator('#lora option:checked').innerText(), 'far');
       const link = new URL(await copied(page, '#copy-link'));
       assert.deepEqual(parsedLink(link.hash).recipe.adapters, [adapter]);

@@ -32,7 +32,10 @@ async function saved(page, selector) {
 async function dropFolder(page, name, files) {
   await page.evaluate(
     async ({ name, files }) => {
-      const opened = files.map(async ([path, from]) => ({ path, file: new File([await (await fetch(`/tests/${from}`)).blob()], path.split('/').at(-1)) }));
+      const opened = files.map(async ([path, from]) => ({
+        path,
+        file: new File([await (await fetch(`/tests/${from}`)).blob()], path.split('/').at(-1)),
+      }));
       const detail = { files: [], folders: [{ name, files: await Promise.all(opened) }], place: '' };
       document.querySelector('drop-zone').dispatchEvent(new CustomEvent('files', { detail }));
     },
@@ -45,7 +48,9 @@ describe('strength', () => {
     const { page, errors } = await site.open();
     await page.evaluate(async () => {
       const file = new File([await (await fetch('demo/loras/duotone.safetensors')).blob()], 'duotone.safetensors');
-      document.querySelector('drop-zone').dispatchEvent(new CustomEvent('files', { detail: { files: [file], folders: [], place: '' } }));
+      document
+        .querySelector('drop-zone')
+        .dispatchEvent(new CustomEvent('files', { detail: { files: [file], folders: [], place: '' } }));
     });
     await reportOf(page, 'duotone.safetensors');
     const verdict = page.getByTestId('verdict');
@@ -63,14 +68,19 @@ describe('strength', () => {
     assert.equal(await page.getByTestId('weighed').count(), 0);
 
     await page.click('#weigh');
-    const said = (await page.getByTestId('weighed').innerText()).match(/the median of (\d+) layers changes by ([\d.]+)%, the largest by ([\d.]+)%/);
+    const said = (await page.getByTestId('weighed').innerText()).match(
+      /the median of (\d+) layers changes by ([\d.]+)%, the largest by ([\d.]+)%/,
+    );
     const [layers, middle, most] = said.slice(1).map(Number);
     await page.locator('#modules summary').click();
     const table = page.getByTestId('modules');
     await table.getByRole('button', { name: 'Relative change' }).click();
     const shares = (await table.locator('tbody tr').allInnerTexts()).map((row) => Number(row.match(/([\d.]+)%/)[1]));
     assert.equal(shares.length, Math.min(100, layers));
-    assert.ok(shares.every((share, i) => !i || share <= shares[i - 1]), `${shares}`);
+    assert.ok(
+      shares.every((share, i) => !i || share <= shares[i - 1]),
+      `${shares}`,
+    );
     assert.equal(shares[0], most);
     assert.ok(middle > 0 && middle <= most && most < 100, said[0]);
     const text = await verdict.innerText();
@@ -85,11 +95,22 @@ describe('will it work', () => {
     const { page, errors } = await openReport(LOKR);
     const loaders = page.locator('[data-testid=works] .loader');
     const told = await loaders.evaluateAll((all) => all.map(({ dataset, innerText }) => ({ ...dataset, innerText })));
-    assert.deepEqual(told.map(({ loader }) => loader).sort(), ['a1111', 'comfyui', 'diffusers', 'forge', 'invokeai', 'stable_diffusion_cpp', 'this_page']);
+    assert.deepEqual(told.map(({ loader }) => loader).sort(), [
+      'a1111',
+      'comfyui',
+      'diffusers',
+      'forge',
+      'invokeai',
+      'stable_diffusion_cpp',
+      'this_page',
+    ]);
     for (const { status, innerText } of told.filter(({ status }) => status !== 'applied')) {
       assert.ok(innerText.length > 60, `${status}: ${innerText}`);
     }
-    assert.ok(told.some(({ status }) => status === 'applied') && told.some(({ status }) => status !== 'applied'), JSON.stringify(told));
+    assert.ok(
+      told.some(({ status }) => status === 'applied') && told.some(({ status }) => status !== 'applied'),
+      JSON.stringify(told),
+    );
     assert.match(await page.getByTestId('verdict').innerText(), /Works in .*ComfyUI/);
     assert.deepEqual(errors, []);
   });
@@ -127,7 +148,12 @@ describe('pickles', () => {
 });
 
 describe('many files', () => {
-  const FILES = [KOHYA, LOKR, 'corpus/files/kohya_te_only_r4a2_fp16.safetensors', 'corpus/files/diffusers_lora_AB_metadata_r6a3_fp32.safetensors'];
+  const FILES = [
+    KOHYA,
+    LOKR,
+    'corpus/files/kohya_te_only_r4a2_fp16.safetensors',
+    'corpus/files/diffusers_lora_AB_metadata_r6a3_fp32.safetensors',
+  ];
 
   it('become a table that sorts, filters, marks copies, opens reports and can be saved', async () => {
     const { page, errors } = await site.open();
@@ -138,10 +164,14 @@ describe('many files', () => {
     assert.equal(await rows.count(), list.length);
     assert.equal(await page.locator('[data-testid=folder] tbody .badge').count(), 2, 'both copies are marked');
 
-    const ranks = () => rows.evaluateAll((all) => all.map((row) => parseFloat(row.children[4].textContent.split('–').at(-1)) || 0));
+    const ranks = () =>
+      rows.evaluateAll((all) => all.map((row) => parseFloat(row.children[4].textContent.split('–').at(-1)) || 0));
     await page.getByRole('button', { name: 'Rank' }).click();
     const sorted = await ranks();
-    assert.deepEqual(sorted, sorted.toSorted((a, b) => b - a));
+    assert.deepEqual(
+      sorted,
+      sorted.toSorted((a, b) => b - a),
+    );
     await page.fill('#folder-filter', 'lokr');
     assert.equal(await rows.count(), 1);
     await page.fill('#folder-filter', '');
@@ -163,9 +193,15 @@ describe('many files', () => {
   it('of which one is a PEFT folder are read with its config', async () => {
     const { page } = await site.open();
     const from = 'corpus/files/peft_plain_text_encoder';
-    await dropFolder(page, 'peft', ['adapter_model.safetensors', 'adapter_config.json'].map((name) => [name, `${from}/${name}`]));
+    await dropFolder(
+      page,
+      'peft',
+      ['adapter_model.safetensors', 'adapter_config.json'].map((name) => [name, `${from}/${name}`]),
+    );
     await reportOf(page, 'adapter_model.safetensors');
-    const { lora_alpha: alpha } = JSON.parse(await readFile(new URL(`../${from}/adapter_config.json`, import.meta.url), 'utf8'));
+    const { lora_alpha: alpha } = JSON.parse(
+      await readFile(new URL(`../${from}/adapter_config.json`, import.meta.url), 'utf8'),
+    );
     assert.match(await page.getByTestId('verdict').innerText(), new RegExp(`Alpha\\s+${alpha}\\b`, 'i'));
   });
 });
@@ -178,7 +214,9 @@ describe('an address', () => {
     const given = { bytes: 0, asked: 0 };
     const server = createServer((request, response) => {
       given.asked++;
-      const headers = cors ? { 'access-control-allow-origin': '*', 'access-control-expose-headers': 'content-range' } : {};
+      const headers = cors
+        ? { 'access-control-allow-origin': '*', 'access-control-expose-headers': 'content-range' }
+        : {};
       const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? [];
       if (!ranges || first === undefined) {
         response.writeHead(200, { ...headers, 'content-length': size });
@@ -186,7 +224,11 @@ describe('an address', () => {
       }
       const [start, end] = [Number(first), Math.min(Number(last), size - 1)];
       given.bytes += end - start + 1;
-      response.writeHead(206, { ...headers, 'content-range': `bytes ${start}-${end}/${size}`, 'content-length': end - start + 1 });
+      response.writeHead(206, {
+        ...headers,
+        'content-range': `bytes ${start}-${end}/${size}`,
+        'content-length': end - start + 1,
+      });
       createReadStream(file, { start, end }).pipe(response);
     });
     await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
@@ -213,14 +255,22 @@ describe('an address', () => {
     await page.click('#read-numbers');
     await page.waitForSelector('[data-testid=report][data-status=read]');
     await page.getByTestId('hashes').waitFor();
-    const blocks = await page.locator('[data-testid=coverage] [role=option]').evaluateAll((all) => all.map((each) => each.getAttribute('aria-label')));
-    assert.ok(blocks.some((line) => /norm [\d.]+$/.test(line)), blocks.join('\n'));
+    const blocks = await page
+      .locator('[data-testid=coverage] [role=option]')
+      .evaluateAll((all) => all.map((each) => each.getAttribute('aria-label')));
+    assert.ok(
+      blocks.some((line) => /norm [\d.]+$/.test(line)),
+      blocks.join('\n'),
+    );
     assert.deepEqual(errors, []);
     other.close();
   });
 
   it('whose server gives no ranges, or forbids other pages to read, is explained', async () => {
-    for (const [how, says] of [[{ ranges: false }, /partial downloads/], [{ cors: false }, /blocks other sites/]]) {
+    for (const [how, says] of [
+      [{ ranges: false }, /partial downloads/],
+      [{ cors: false }, /blocks other sites/],
+    ]) {
       const other = await elsewhere(how);
       const { page } = await site.open();
       await openAddress(page, other.address);
@@ -251,7 +301,8 @@ describe('the map', () => {
     assert.equal(await layer.getAttribute('data-path'), path);
     assert.equal(await layer.locator('.spectrum rect').count(), 4, 'one value a rank');
     const text = await layer.innerText();
-    for (const name of ['Stable rank', 'Effective rank', 'Rank for 98% energy', 'Largest']) assert.ok(text.includes(name), text);
+    for (const name of ['Stable rank', 'Effective rank', 'Rank for 98% energy', 'Largest'])
+      assert.ok(text.includes(name), text);
     await layer.getByRole('button').click();
     assert.equal(await layer.count(), 0);
     assert.deepEqual(errors, []);
@@ -279,7 +330,11 @@ describe('a file that is being read', () => {
         const report = document.querySelector('[data-testid=report][data-status=reading]');
         if (!report?.querySelector('[data-testid=verdict]')) return;
         const { length } = report.querySelectorAll('.tile');
-        window.seen.push({ sentence: report.querySelector('.sentence').textContent, tiles: length, unmeasured: report.querySelectorAll('.tile.step-0').length });
+        window.seen.push({
+          sentence: report.querySelector('.sentence').textContent,
+          tiles: length,
+          unmeasured: report.querySelectorAll('.tile.step-0').length,
+        });
       };
       new MutationObserver(look).observe(document.body, { childList: true, subtree: true, attributes: true });
     });
@@ -345,7 +400,9 @@ describe('two files', () => {
     // Both have independent random weights.
     assert.match(await page.getByTestId('relation').innerText(), /nothing in common/);
     await page.getByText(/^Layer by layer/).click();
-    const told = await page.locator('[data-testid=compared-layers] tbody tr').evaluateAll((rows) => rows.map(({ children }) => children[1].textContent));
+    const told = await page
+      .locator('[data-testid=compared-layers] tbody tr')
+      .evaluateAll((rows) => rows.map(({ children }) => children[1].textContent));
     const cosines = told.filter((cosine) => cosine !== '–').map(Number);
     assert.ok(cosines.length > 0 && cosines.every((cosine) => Math.abs(cosine) < 0.5), told.join(' '));
     assert.ok(new Set(cosines).size > 1, `each layer has its own: ${told.join(' ')}`);
@@ -364,8 +421,15 @@ describe('a report', () => {
     assert.match(await alone.locator('.sentence').first().innerText(), /LoRA for Stable Diffusion 1/);
     assert.equal(await alone.locator('.tile').count(), 264);
     assert.equal(await alone.locator('button, input').count(), 0);
-    assert.deepEqual(asked.filter((url) => !url.startsWith('data:')), []);
-    const fill = (on) => on.locator('.tile').first().evaluate((tile) => getComputedStyle(tile).fill);
+    assert.deepEqual(
+      asked.filter((url) => !url.startsWith('data:')),
+      [],
+    );
+    const fill = (on) =>
+      on
+        .locator('.tile')
+        .first()
+        .evaluate((tile) => getComputedStyle(tile).fill);
     assert.equal(await fill(alone), await fill(page));
   });
 
@@ -375,6 +439,7 @@ describe('a report', () => {
     await page.click('#copy-report');
     await page.waitForFunction(async () => (await navigator.clipboard.readText()).startsWith('# kohya_lora'));
     const text = await page.evaluate(() => navigator.clipboard.readText());
-    for (const part of [/\| Rank \| 4 \|/, /## Compatibility/, /\| ComfyUI .*works, 264 of 264/, /## Affected layers/]) assert.match(text, part);
+    for (const part of [/\| Rank \| 4 \|/, /## Compatibility/, /\| ComfyUI .*works, 264 of 264/, /## Affected layers/])
+      assert.match(text, part);
   });
 });

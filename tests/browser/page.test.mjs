@@ -47,8 +47,14 @@ describe('look', () => {
     const blocks = page.locator('[data-testid=coverage] [role=option]');
     const told = await blocks.evaluateAll((cells) => cells.map((cell) => cell.getAttribute('aria-label')));
     assert.ok(told.length >= 12 + 25, `${told.length} blocks`);
-    assert.ok(told.some((line) => /norm [\d.]+$/.test(line)), told.join('\n'));
-    assert.ok(told.some((line) => /unchanged/.test(line)), told.join('\n'));
+    assert.ok(
+      told.some((line) => /norm [\d.]+$/.test(line)),
+      told.join('\n'),
+    );
+    assert.ok(
+      told.some((line) => /unchanged/.test(line)),
+      told.join('\n'),
+    );
 
     await page.click('#metadata summary');
     const metadata = await page.getByTestId('metadata').innerText();
@@ -71,13 +77,22 @@ describe('look', () => {
 
     await page.getByRole('button', { name: 'Norm' }).click();
     const strengths = await rows.evaluateAll((all) => all.map((row) => parseFloat(row.children[5].textContent)));
-    assert.ok(strengths.every((value) => value > 0), strengths.join(' '));
-    assert.deepEqual(strengths, strengths.toSorted((a, b) => b - a));
+    assert.ok(
+      strengths.every((value) => value > 0),
+      strengths.join(' '),
+    );
+    assert.deepEqual(
+      strengths,
+      strengths.toSorted((a, b) => b - a),
+    );
 
     await page.fill('#module-filter', 'attn2.to_k');
     const names = await rows.evaluateAll((all) => all.map((row) => row.children[0].textContent));
     assert.equal(names.length, 16);
-    assert.ok(names.every((name) => name.endsWith('attn2.to_k')), names.join('\n'));
+    assert.ok(
+      names.every((name) => name.endsWith('attn2.to_k')),
+      names.join('\n'),
+    );
   });
 
   it('lists several dropped files, the newest in front', async () => {
@@ -96,7 +111,9 @@ describe('look', () => {
     await drop(page, [`${folder}/adapter_model.safetensors`, `${folder}/adapter_config.json`]);
     await reportOf(page, 'adapter_model.safetensors');
     assert.equal(await page.locator('nav .tab').count(), 1);
-    const { lora_alpha: alpha } = JSON.parse(await readFile(new URL(`../${folder}/adapter_config.json`, import.meta.url), 'utf8'));
+    const { lora_alpha: alpha } = JSON.parse(
+      await readFile(new URL(`../${folder}/adapter_config.json`, import.meta.url), 'utf8'),
+    );
     assert.match(await page.getByTestId('verdict').innerText(), new RegExp(`Alpha\\s+${alpha}\\b`, 'i'));
   });
 
@@ -116,7 +133,14 @@ describe('look', () => {
     const { page } = await site.open();
     await drop(page, [KOHYA]);
     await reportOf(page, 'kohya_lora_r4a1_fp16.safetensors');
-    await (await engineOf(page)).evaluate(() => void setTimeout(() => { throw new Error('the engine of this test broke'); }));
+    await (
+      await engineOf(page)
+    ).evaluate(
+      () =>
+        void setTimeout(() => {
+          throw new Error('the engine of this test broke');
+        }),
+    );
     await page.getByText('the engine of this test broke').waitFor();
     await drop(page, ['corpus/files/kohya_te_only_r4a2_fp16.safetensors']);
     await reportOf(page, 'kohya_te_only_r4a2_fp16.safetensors');
@@ -154,7 +178,10 @@ describe('run', () => {
   it('saves each image as a PNG', async () => {
     const { page } = await openDemo();
     await generate(page);
-    for (const [which, name] of [['without', /^red_apple_seed_0_no_LoRA\.png$/], ['with', /^red_apple_seed_0_Duotone_1\.png$/]]) {
+    for (const [which, name] of [
+      ['without', /^red_apple_seed_0_no_LoRA\.png$/],
+      ['with', /^red_apple_seed_0_Duotone_1\.png$/],
+    ]) {
       const [download] = await Promise.all([page.waitForEvent('download'), page.click(`#download-${which}`)]);
       assert.match(download.suggestedFilename(), name);
       const bytes = await readFile(await download.path());
@@ -168,7 +195,11 @@ describe('run', () => {
     await page.fill('#steps', '100');
     await page.press('#steps', 'Tab');
     await page.click('#generate');
-    await page.waitForFunction(() => /step [1-9]/i.test(document.querySelector('#progress-what')?.textContent ?? ''), null, PATIENCE);
+    await page.waitForFunction(
+      () => /step [1-9]/i.test(document.querySelector('#progress-what')?.textContent ?? ''),
+      null,
+      PATIENCE,
+    );
     await page.click('#cancel');
     await finished(page);
     assert.equal(await page.getByTestId('announcement').textContent(), 'Cancelled');
@@ -217,13 +248,27 @@ describe('everywhere', () => {
     await page.click('#try-demo');
     await reportOf(page, 'duotone.safetensors');
     await ready(page);
-    await page.waitForFunction(() => document.querySelector('#run .act')?.textContent.includes('parameters'), null, PATIENCE);
+    await page.waitForFunction(
+      () => document.querySelector('#run .act')?.textContent.includes('parameters'),
+      null,
+      PATIENCE,
+    );
     const { origin } = new URL(site.url);
-    assert.ok(asked.some((url) => url.endsWith('demo.json')), asked.join('\n'));
-    assert.deepEqual(asked.filter((url) => !url.startsWith(origin) && !url.startsWith(`blob:${origin}`)), []);
+    assert.ok(
+      asked.some((url) => url.endsWith('demo.json')),
+      asked.join('\n'),
+    );
+    assert.deepEqual(
+      asked.filter((url) => !url.startsWith(origin) && !url.startsWith(`blob:${origin}`)),
+      [],
+    );
 
     const elsewhere = site.url.replace('127.0.0.1', 'localhost');
-    const reach = (url) => fetch(url, { mode: 'no-cors' }).then(() => 'reached', () => 'blocked');
+    const reach = (url) =>
+      fetch(url, { mode: 'no-cors' }).then(
+        () => 'reached',
+        () => 'blocked',
+      );
     const engine = await engineOf(page);
     assert.equal(await page.evaluate(reach, elsewhere), 'blocked');
     assert.equal(await engine.evaluate(reach, elsewhere), 'blocked');
@@ -257,7 +302,9 @@ describe('everywhere', () => {
     const { page } = await site.open();
     await page.waitForSelector('#try-demo');
     const focused = () => page.evaluate(() => document.activeElement?.id || document.activeElement?.className);
-    /** Presses Tab until `arrived` returns true; every focused element on the way must have a visible focus indicator. */
+    /**
+     * Presses Tab until `arrived` returns true; every focused element on the way must have a visible focus indicator.
+     */
     const tabUntil = async (what, arrived) => {
       for (let stop = 0; stop < 120; stop++) {
         await page.keyboard.press('Tab');
@@ -306,16 +353,22 @@ describe('everywhere', () => {
   });
 
   it('lists the demo as it lies on disk', async () => {
-    const { files, loras, prompts, defaults, text_width, channels } = JSON.parse(await readFile(new URL('demo.json', DEMO), 'utf8'));
+    const { files, loras, prompts, defaults, text_width, channels } = JSON.parse(
+      await readFile(new URL('demo.json', DEMO), 'utf8'),
+    );
     for (const { path, size } of files) assert.equal((await stat(new URL(`model/${path}`, DEMO))).size, size, path);
     for (const { file, size } of loras) assert.equal((await stat(new URL(`loras/${file}`, DEMO))).size, size, file);
     const unet = JSON.parse(await readFile(new URL('model/unet/config.json', DEMO), 'utf8'));
     assert.equal(text_width, unet.cross_attention_dim);
     assert.equal(channels, unet.block_out_channels[0]);
-    for (const [name, lora] of [['without', false], ['with', true]]) {
+    for (const [name, lora] of [
+      ['without', false],
+      ['with', true],
+    ]) {
       const png = await readFile(new URL(`../../web/public/samples/${name}.png`, import.meta.url), 'latin1');
       const { steps, guidance, seed } = defaults;
-      for (const said of [prompts[0], `Steps: ${steps}, `, `CFG scale: ${guidance}, `, `Seed: ${seed}, `]) assert.ok(png.includes(said), `${name}: ${said}`);
+      for (const said of [prompts[0], `Steps: ${steps}, `, `CFG scale: ${guidance}, `, `Seed: ${seed}, `])
+        assert.ok(png.includes(said), `${name}: ${said}`);
       assert.equal(png.includes(`<lora:${loras[0].file.split('.')[0]}:1>`), lora);
     }
   });

@@ -40,15 +40,34 @@ describe('seeds of 64 bits', () => {
 describe('images of other programs', () => {
   it('restores a JPEG of a web UI', async () => {
     const { page, errors, said } = await dropped('a1111_jpeg.jpg', 'restored');
-    const fields = { prompt: 'a (lighthouse:1.2), storm', negative: 'lowres, tiredneg', seed: '3735928559', steps: '28', hires: 'pixels', hiresScale: '1.5' };
+    const fields = {
+      prompt: 'a (lighthouse:1.2), storm',
+      negative: 'lowres, tiredneg',
+      seed: '3735928559',
+      steps: '28',
+      hires: 'pixels',
+      hiresScale: '1.5',
+    };
     for (const [id, value] of Object.entries(fields)) assert.equal(await page.inputValue(`#${id}`), value, id);
-    for (const missing of [/AUTOMATIC1111/, /ink \(0f1e2d3c4b5a\)/, /tiredneg \(5e40d722fc3d\)/, /tide_v2 \(31e35c80fc\)/]) assert.match(said, missing);
+    for (const missing of [
+      /AUTOMATIC1111/,
+      /ink \(0f1e2d3c4b5a\)/,
+      /tiredneg \(5e40d722fc3d\)/,
+      /tide_v2 \(31e35c80fc\)/,
+    ])
+      assert.match(said, missing);
     assert.deepEqual(errors, []);
   });
 
   it('restores a graph of ComfyUI with its seed', async () => {
     const { page, said } = await dropped('comfyui_custom.webp', 'restored');
-    const fields = { prompt: 'a fox', seed: '18446744073709551615', steps: '14', sampler: 'euler_a', program: 'comfyui' };
+    const fields = {
+      prompt: 'a fox',
+      seed: '18446744073709551615',
+      steps: '14',
+      sampler: 'euler_a',
+      program: 'comfyui',
+    };
     for (const [id, value] of Object.entries(fields)) assert.equal(await page.inputValue(`#${id}`), value, id);
     assert.match(said, /node 2: DualCLIPLoader/);
   });
@@ -61,14 +80,22 @@ describe('images of other programs', () => {
   it('reads parameters that are pasted, wherever the focus is', async () => {
     const { page, errors } = await site.open();
     await page.locator('#try-demo').waitFor();
-    const text = 'a red fox\nNegative prompt: blurry\nSteps: 12, Sampler: Euler a, CFG scale: 5.5, Seed: 77, Size: 512x512';
+    const text =
+      'a red fox\nNegative prompt: blurry\nSteps: 12, Sampler: Euler a, CFG scale: 5.5, Seed: 77, Size: 512x512';
     await page.evaluate((text) => {
       const clipboardData = new DataTransfer();
       clipboardData.setData('text/plain', text);
       document.body.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true }));
     }, text);
     await page.locator('#run [data-kind=restored]').waitFor(PATIENCE);
-    const fields = { prompt: 'a red fox', negative: 'blurry', steps: '12', guidance: '5.5', seed: '77', sampler: 'euler_a' };
+    const fields = {
+      prompt: 'a red fox',
+      negative: 'blurry',
+      steps: '12',
+      guidance: '5.5',
+      seed: '77',
+      sampler: 'euler_a',
+    };
     for (const [id, value] of Object.entries(fields)) assert.equal(await page.inputValue(`#${id}`), value, id);
     assert.deepEqual(errors, []);
   });

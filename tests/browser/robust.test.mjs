@@ -1,4 +1,7 @@
-/** What goes wrong is said, and the rest of the page works on: blocked storage, lost workers, faults, and tasks that are cancelled. */
+/**
+ * What goes wrong is said, and the rest of the page works on: blocked storage, lost workers, faults, and tasks that are
+ * cancelled.
+ */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { BLANK, drop, launch } from './harness.mjs';
@@ -25,8 +28,10 @@ describe('the page', () => {
       const blocked = () => {
         throw new DOMException('The request was denied.', 'SecurityError');
       };
-      for (const name of ['localStorage', 'sessionStorage', 'indexedDB', 'caches']) Object.defineProperty(window, name, { get: blocked });
-      for (const name of ['storage', 'serviceWorker']) Object.defineProperty(Navigator.prototype, name, { get: blocked });
+      for (const name of ['localStorage', 'sessionStorage', 'indexedDB', 'caches'])
+        Object.defineProperty(window, name, { get: blocked });
+      for (const name of ['storage', 'serviceWorker'])
+        Object.defineProperty(Navigator.prototype, name, { get: blocked });
       navigator.locks.request = async () => blocked();
     });
     await drop(page, [KOHYA]);

@@ -24,12 +24,17 @@ async function type(page, id, value) {
 /** Drops bytes as files, on the page or on the element that matches a selector. */
 async function dropBytes(page, files, selector = 'body') {
   const encoded = files.map(({ name, bytes }) => ({ name, base64: Buffer.from(bytes).toString('base64') }));
-  await page.evaluate(([files, selector]) => {
-    const transfer = new DataTransfer();
-    for (const { name, base64 } of files) transfer.items.add(new File([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))], name));
-    const event = { dataTransfer: transfer, bubbles: true, cancelable: true, composed: true };
-    for (const type of ['dragenter', 'dragover', 'drop']) document.querySelector(selector).dispatchEvent(new DragEvent(type, event));
-  }, [encoded, selector]);
+  await page.evaluate(
+    ([files, selector]) => {
+      const transfer = new DataTransfer();
+      for (const { name, base64 } of files)
+        transfer.items.add(new File([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))], name));
+      const event = { dataTransfer: transfer, bubbles: true, cancelable: true, composed: true };
+      for (const type of ['dragenter', 'dragover', 'drop'])
+        document.querySelector(selector).dispatchEvent(new DragEvent(type, event));
+    },
+    [encoded, selector],
+  );
 }
 
 /** Opens a page with mini-sd15 as the base model, both of its LoRAs and four steps. */
@@ -147,7 +152,14 @@ describe('a model of one’s own', () => {
     await remark(page, 'restored').getByText('theirs.png').waitFor();
     assert.match(await remark(page, 'restored').innerText(), /All settings restored/);
     assert.equal(await page.locator('#lora option:checked').innerText(), 'lora_b');
-    const fields = { strength: '0.5', blocks: 'MID=0', hires: 'latent', hiresScale: '1.5', hiresDenoise: '0.7', hiresSteps: '3' };
+    const fields = {
+      strength: '0.5',
+      blocks: 'MID=0',
+      hires: 'latent',
+      hiresScale: '1.5',
+      hiresDenoise: '0.7',
+      hiresSteps: '3',
+    };
     for (const [id, value] of Object.entries(fields)) assert.equal(await page.inputValue(`#${id}`), value, id);
     assert.deepEqual(errors, []);
   });
@@ -158,7 +170,12 @@ describe('a model of one’s own', () => {
     await type(page, 'steps', 2);
     const usual = await generate(page);
     await page.getByText('Advanced', { exact: true }).click();
-    for (const [field, value] of [['rng', 'philox'], ['schedule', 'karras'], ['spacing', 'trailing'], ['program', 'a1111']]) {
+    for (const [field, value] of [
+      ['rng', 'philox'],
+      ['schedule', 'karras'],
+      ['spacing', 'trailing'],
+      ['program', 'a1111'],
+    ]) {
       await page.selectOption(`#${field}`, value);
     }
     await type(page, 'clipSkip', 2);
@@ -168,7 +185,14 @@ describe('a model of one’s own', () => {
     assert.ok(difference(other.with, other.without) > 0.5, 'a LoRA that only the prompt names acts');
     assert.match(await page.getByTestId('caption').innerText(), /lora_b\.safetensors: \d+ layers applied/);
     const text = (await saved(page, 'without')).toString('latin1');
-    for (const said of [/Schedule type: Karras/, /RNG: NV/, /Clip skip: 2/, /"spacing":"trailing"/, /"program":"a1111"/]) assert.match(text, said);
+    for (const said of [
+      /Schedule type: Karras/,
+      /RNG: NV/,
+      /Clip skip: 2/,
+      /"spacing":"trailing"/,
+      /"program":"a1111"/,
+    ])
+      assert.match(text, said);
   });
 
   it('draws anew only what a mask leaves white, in blocks of its own strength, and once more larger', async () => {
@@ -178,14 +202,22 @@ describe('a model of one’s own', () => {
     await type(page, 'steps', 2);
     await page.uncheck('#preview');
     await page.setInputFiles('#pick-start', { name: 'start.png', mimeType: 'image/png', buffer: await plainPng(page) });
-    await page.setInputFiles('#pick-mask', { name: 'black.png', mimeType: 'image/png', buffer: await evenPng(page, '#000') });
+    await page.setInputFiles('#pick-mask', {
+      name: 'black.png',
+      mimeType: 'image/png',
+      buffer: await evenPng(page, '#000'),
+    });
     await page.getByTestId('mask').getByText('black.png').waitFor();
     const black = await generate(page);
     await type(page, 'prompt', 'something else');
     const still = await generate(page);
     assert.deepEqual(still, black, 'nothing is drawn anew where the mask is black');
     await page.click('#remove-mask');
-    await page.setInputFiles('#pick-mask', { name: 'white.png', mimeType: 'image/png', buffer: await evenPng(page, '#fff') });
+    await page.setInputFiles('#pick-mask', {
+      name: 'white.png',
+      mimeType: 'image/png',
+      buffer: await evenPng(page, '#fff'),
+    });
     const white = await generate(page);
     assert.ok(difference(white.without, black.without) > 1, 'all is where it is white');
     assert.match((await saved(page, 'without')).toString('latin1'), /"masked":true/);
@@ -231,7 +263,10 @@ describe('a model of one’s own', () => {
     assert.ok(difference(plain.without, called.without) > 0.2, 'the word has a meaning now');
     assert.match((await saved(page, 'without')).toString('latin1'), /"embeddings":\[\{"name":"inkstyle/);
     const formed = await page.evaluate(() => globalThis.formed);
-    assert.ok(formed.length > 0 && formed.every(([width, height]) => width === 8 && height === 8), JSON.stringify(formed));
+    assert.ok(
+      formed.length > 0 && formed.every(([width, height]) => width === 8 && height === 8),
+      JSON.stringify(formed),
+    );
     assert.deepEqual(errors, []);
   });
 
@@ -240,7 +275,9 @@ describe('a model of one’s own', () => {
     await drop(page, ['hostile/full_checkpoint.safetensors']);
     await reportOf(page, 'full_checkpoint.safetensors');
     await page.getByRole('button', { name: 'Use as base model' }).click();
-    const alert = page.locator('#run [role=alert]').filter({ hasText: 'full_checkpoint.safetensors cannot be used as a base model' });
+    const alert = page
+      .locator('#run [role=alert]')
+      .filter({ hasText: 'full_checkpoint.safetensors cannot be used as a base model' });
     await alert.waitFor(PATIENCE);
     assert.ok((await alert.innerText()).length > 80, await alert.innerText());
     assert.equal(await page.inputValue('#base'), 'demo');
@@ -250,7 +287,9 @@ describe('a model of one’s own', () => {
     await page.setInputFiles('#pick-folder', MINI);
     await page.getByText('mini-sd15: ').waitFor(PATIENCE);
     await page.setInputFiles('#pick-checkpoint', fileURLToPath(new URL('hostile/truncated_data.safetensors', TESTS)));
-    const other = page.locator('#run [role=alert]').filter({ hasText: 'truncated_data.safetensors cannot be used as a base model' });
+    const other = page
+      .locator('#run [role=alert]')
+      .filter({ hasText: 'truncated_data.safetensors cannot be used as a base model' });
     await other.waitFor(PATIENCE);
     assert.equal(await page.locator('#base option:checked').innerText(), 'mini-sd15');
     await page.locator('#run [role=alert]').getByLabel('Dismiss').click();
@@ -304,7 +343,16 @@ describe('images', () => {
     ].join('\n');
     await dropBytes(page, [{ name: 'theirs.png', bytes: withText(await plainPng(page), 'parameters', parameters) }]);
     await remark(page, 'restored').waitFor();
-    const fields = { prompt: 'red apple', negative: 'blurry', steps: '6', sampler: 'euler_a', guidance: '4', seed: '42', lora: 'demo:ink_icon.safetensors', strength: '0.7' };
+    const fields = {
+      prompt: 'red apple',
+      negative: 'blurry',
+      steps: '6',
+      sampler: 'euler_a',
+      guidance: '4',
+      seed: '42',
+      lora: 'demo:ink_icon.safetensors',
+      strength: '0.7',
+    };
     for (const [id, value] of Object.entries(fields)) assert.equal(await page.inputValue(`#${id}`), value, id);
     assert.equal(await page.locator('#lora-2').count(), 0);
     const said = await remark(page, 'restored').innerText();

@@ -56,6 +56,10 @@ test('the server gives whole files, byte ranges and nothing outside its folders'
     };
   });
   assert.match(got.whole, /^\/\*\*\n/);
-  assert.deepEqual(got.ranges, [[206, '/*'], [206, '}\n'], [416, '']]);
+  assert.deepEqual(got.ranges, [
+    [206, '/*'],
+    [206, '}\n'],
+    [416, ''],
+  ]);
   assert.equal(got.outside[0], 404);
 });

@@ -23,7 +23,10 @@ import { BLANK, launch } from '../browser/harness.mjs';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const FOLDER = join(tmpdir(), 'lora-loupe-full-size');
-const { values: options, positionals } = parseArgs({ allowPositionals: true, options: { size: { type: 'string', default: '512' }, only: { type: 'string' } } });
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { size: { type: 'string', default: '512' }, only: { type: 'string' } },
+});
 /** Width and height of SD 1.5's images in pixels; SDXL's are twice as large. */
 const SIZE = Number(options.size);
 /** Timeout in ms for a case in a page. */
@@ -42,7 +45,10 @@ const START = (() => {
     const [x, y] = [(at % SIZE) / SIZE, Math.floor(at / SIZE) / SIZE];
     const isHill = y > 0.7 + 0.1 * Math.sin(7 * x);
     const isSun = Math.hypot(x - 0.65, y - 0.35) < 0.15;
-    rgb.set(isHill ? [30, 90 - 60 * (y - 0.7), 40] : isSun ? [255, 240, 180] : [60 + 180 * y, 90 + 60 * y, 200 - 150 * y], 3 * at);
+    rgb.set(
+      isHill ? [30, 90 - 60 * (y - 0.7), 40] : isSun ? [255, 240, 180] : [60 + 180 * y, 90 + 60 * y, 200 - 150 * y],
+      3 * at,
+    );
   }
   return rgb;
 })();
@@ -51,21 +57,44 @@ const START = (() => {
 function image(what, { strength = 0, ...more } = {}) {
   const adapters = strength ? [{ name: 'full-size', sha256: '', strength }] : [];
   const recipe = {
-    version: 1, model: 'sd15', adapters, prompt: 'a lighthouse at dusk', negative: 'blurry', seed: 1, steps: 2,
-    guidance: 5, sampler: 'ddim', width: SIZE, height: SIZE, ...more,
+    version: 1,
+    model: 'sd15',
+    adapters,
+    prompt: 'a lighthouse at dusk',
+    negative: 'blurry',
+    seed: 1,
+    steps: 2,
+    guidance: 5,
+    sampler: 'ddim',
+    width: SIZE,
+    height: SIZE,
+    ...more,
   };
   return { what, family: 'sd15', shape: shape(SIZE, true, recipe.denoise !== undefined), recipe };
 }
 
 /** Returns a case that calls a network once, for an image of `size`. */
-const call = (what, family, size, network) => ({ what, family, shape: shape(size, false, false), network: network(size / 8) });
+const call = (what, family, size, network) => ({
+  what,
+  family,
+  shape: shape(size, false, false),
+  network: network(size / 8),
+});
 /** Returns a case that only plans an image with guidance, which is fast. */
 const plans = (what, family, size) => ({ what, family, shape: shape(size, true, true) });
 /** Returns a case that only loads the UNet's weights, as f16 as in the file. */
 const load = (what, family) => ({ what, family, load: unet(8) });
 const unet = (side) => ({ unet: { batch: 1, height: side, width: side, tokens: 77 } });
 const decoder = (side) => ({ vae_decoder: { batch: 1, height: side, width: side } });
-const shape = (size, guided, encodes_image) => ({ images: 1, guided, height: size / 8, width: size / 8, chunks: 1, clip_skip: 0, encodes_image });
+const shape = (size, guided, encodes_image) => ({
+  images: 1,
+  guided,
+  height: size / 8,
+  width: size / 8,
+  chunks: 1,
+  clip_skip: 0,
+  encodes_image,
+});
 
 const CASES = {
   'sd15-plans': plans('SD 1.5, plans', 'sd15', SIZE),
@@ -87,14 +116,20 @@ const CASES = {
 mkdirSync(FOLDER, { recursive: true });
 const named = (name) => join(FOLDER, name);
 const wanted = positionals.length ? positionals.filter((name) => name !== 'table') : Object.keys(CASES);
-for (const name of wanted) if (!CASES[name]) throw new Error(`there is no case ${name}; there are ${Object.keys(CASES).join(', ')}`);
+for (const name of wanted)
+  if (!CASES[name]) throw new Error(`there is no case ${name}; there are ${Object.keys(CASES).join(', ')}`);
 
-for (const family of ['sd15', 'sdxl']) await run(family, wanted.filter((name) => CASES[name].family === family));
+for (const family of ['sd15', 'sdxl'])
+  await run(
+    family,
+    wanted.filter((name) => CASES[name].family === family),
+  );
 console.log(table());
 
 /** Runs the cases of a family in one page, and each natively afterwards. */
 async function run(family, names) {
-  const isLeft = (name, where) => (options.only ?? where) === where && !result(name)[where] && !(where === 'native' && CASES[name].load);
+  const isLeft = (name, where) =>
+    (options.only ?? where) === where && !result(name)[where] && !(where === 'native' && CASES[name].load);
   const left = names.filter((name) => isLeft(name, 'chromium') || isLeft(name, 'native'));
   if (!left.length) return;
   const checkpoint = made(`${family}.safetensors`, (file) => tool('make', family, file));
@@ -153,7 +188,8 @@ async function opened(family, checkpoint, lora, sha256) {
   page.setDefaultTimeout(0);
   page.on('console', (message) => console.log(message.text()));
   await page.evaluate(() => {
-    for (const id of ['checkpoint', 'lora']) document.body.append(Object.assign(document.createElement('input'), { type: 'file', id }));
+    for (const id of ['checkpoint', 'lora'])
+      document.body.append(Object.assign(document.createElement('input'), { type: 'file', id }));
   });
   await page.setInputFiles('#checkpoint', checkpoint);
   await page.setInputFiles('#lora', lora);
@@ -191,7 +227,9 @@ function levels(a, b) {
 
 /** Returns ||a - b|| / ||b|| of f32 data. */
 function distance(a, b) {
-  const [ours, theirs] = [a, b].map((bytes) => new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length)));
+  const [ours, theirs] = [a, b].map(
+    (bytes) => new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length)),
+  );
   let [difference, size] = [0, 0];
   theirs.forEach((value, i) => ((difference += (ours[i] - value) ** 2), (size += value ** 2)));
   return { relative: ours.length === theirs.length ? Math.sqrt(difference / size) : Infinity };
@@ -205,11 +243,20 @@ function looks(bytes) {
 }
 
 function check(name, { chromium, native, apart, looks }) {
-  const wrong = (why) => { throw new Error(`${name}: ${why}`); };
+  const wrong = (why) => {
+    throw new Error(`${name}: ${why}`);
+  };
   if (chromium?.memory > MEMORY) wrong(`${chromium.memory} MiB of wasm memory`);
   const steps = (run) => JSON.stringify(run.plans.map(({ name, steps, flops }) => [name, steps, flops]));
-  if (chromium?.plans && native && steps(chromium) !== steps(native)) wrong(`plans differ: ${steps(chromium)} in Chromium, ${steps(native)} natively`);
-  if (apart && !(apart.relative === undefined ? apart.most <= LEVELS.most && apart.share <= LEVELS.share : apart.relative <= DISTANCE)) wrong(`Chromium and native are apart: ${JSON.stringify(apart)}`);
+  if (chromium?.plans && native && steps(chromium) !== steps(native))
+    wrong(`plans differ: ${steps(chromium)} in Chromium, ${steps(native)} natively`);
+  if (
+    apart &&
+    !(apart.relative === undefined
+      ? apart.most <= LEVELS.most && apart.share <= LEVELS.share
+      : apart.relative <= DISTANCE)
+  )
+    wrong(`Chromium and native are apart: ${JSON.stringify(apart)}`);
   if (looks && !(looks.deviation > 10 && looks.ends < 0.5)) wrong(`no image: ${JSON.stringify(looks)}`);
 }
 
@@ -222,7 +269,12 @@ async function open({ family, merges, sha256 }) {
   const file = (id) => ({ file: document.querySelector(id).files[0] });
   engine.remember(sha256, file('#lora'));
   const started = performance.now();
-  await engine.open_checkpoint(family, file('#checkpoint'), Uint8Array.from(atob(merges), (c) => c.charCodeAt(0)), undefined);
+  await engine.open_checkpoint(
+    family,
+    file('#checkpoint'),
+    Uint8Array.from(atob(merges), (c) => c.charCodeAt(0)),
+    undefined,
+  );
   return (performance.now() - started) / 1000;
 }
 
@@ -247,7 +299,11 @@ async function inChromium({ family, recipe, network, load, shape, start }) {
   let png;
   if (recipe) {
     const rgb = start && Uint8Array.from(atob(start), (c) => c.charCodeAt(0));
-    const rgba = rgb && Uint8Array.from({ length: (rgb.length / 3) * 4 }, (_, i) => (i % 4 === 3 ? 255 : rgb[Math.floor(i / 4) * 3 + (i % 4)]));
+    const rgba =
+      rgb &&
+      Uint8Array.from({ length: (rgb.length / 3) * 4 }, (_, i) =>
+        i % 4 === 3 ? 255 : rgb[Math.floor(i / 4) * 3 + (i % 4)],
+      );
     const drawn = await engine.generate(recipe, ({ stage, step }) => begin(stage, step), rgba, undefined, false);
     begin('');
     answer = drawn.rgba.filter((_, i) => i % 4 < 3);
@@ -262,24 +318,66 @@ async function inChromium({ family, recipe, network, load, shape, start }) {
     const { height, width } = network.unet ?? network.vae_decoder;
     const [textWidth, added] = family === 'sdxl' ? [2048, { added: numbers(4, 2816, 1, 0) }] : [768, {}];
     const inputs = network.unet
-      ? { sample: numbers(2, height * width * 4, 1, 0), time: sinusoid(500, 320), text: numbers(3, 77 * textWidth, 1, 0), ...added }
+      ? {
+          sample: numbers(2, height * width * 4, 1, 0),
+          time: sinusoid(500, 320),
+          text: numbers(3, 77 * textWidth, 1, 0),
+          ...added,
+        }
       : { latents: numbers(2, height * width * 4, 5, 0) };
     const { noise, image } = await engine.probe_network(network, inputs, []);
     answer = new Uint8Array((noise ?? image).buffer);
   }
   begin('');
   const seconds = (performance.now() - started) / 1000;
-  return { adapter, seconds, stages, plans: shape && (await engine.probe_plans(shape)), memory: wasm.memory.buffer.byteLength / 2 ** 20, answer: base64(answer), png };
+  return {
+    adapter,
+    seconds,
+    stages,
+    plans: shape && (await engine.probe_plans(shape)),
+    memory: wasm.memory.buffer.byteLength / 2 ** 20,
+    answer: base64(answer),
+    png,
+  };
 }
 
 /** Formats all results as a Markdown table. */
 function table() {
-  const found = Object.entries(CASES).map(([name, { what }]) => ({ name, what, ...result(name) })).filter(({ chromium, native }) => chromium || native);
-  const minutes = (seconds) => (seconds === undefined ? '' : seconds < 90 ? `${seconds.toFixed(1)} s` : `${(seconds / 60).toFixed(1)} min`);
-  const stages = ({ stages }) => Object.entries(stages).map(([stage, seconds]) => `${stage} ${minutes(seconds)}`).join(', ');
+  const found = Object.entries(CASES)
+    .map(([name, { what }]) => ({ name, what, ...result(name) }))
+    .filter(({ chromium, native }) => chromium || native);
+  const minutes = (seconds) =>
+    seconds === undefined ? '' : seconds < 90 ? `${seconds.toFixed(1)} s` : `${(seconds / 60).toFixed(1)} min`;
+  const stages = ({ stages }) =>
+    Object.entries(stages)
+      .map(([stage, seconds]) => `${stage} ${minutes(seconds)}`)
+      .join(', ');
   const took = (run) => (run ? `${minutes(run.seconds)}: ${stages(run)}` : '');
-  const apart = ({ relative, most, share } = {}) => (relative !== undefined ? relative.toExponential(1) : share === undefined ? '' : `${most} of 255, ${(100 * share).toFixed(3)} %`);
-  const rows = found.map(({ what, chromium, native, ...result }) => `| ${what} | ${took(chromium)} | ${took(native)} | ${apart(result.apart)} | ${chromium?.memory.toFixed(0) ?? ''} MiB |`);
-  const plans = found.filter(({ chromium }) => chromium?.plans).flatMap(({ name, chromium }) => chromium.plans.map(({ name: plan, steps, dispatches, flops, temporaries }) => `| ${name} | ${plan} | ${steps} | ${dispatches} | ${(flops / 1e9).toFixed(0)} | ${(temporaries / 2 ** 20).toFixed(0)} MiB |`));
-  return ['| | in Chromium | natively | apart | wasm memory |', '| --- | --- | --- | --- | --- |', ...rows, '', '| | plan | steps | dispatches | GFLOP | temporaries |', '| --- | --- | --- | --- | --- | --- |', ...plans].join('\n');
+  const apart = ({ relative, most, share } = {}) =>
+    relative !== undefined
+      ? relative.toExponential(1)
+      : share === undefined
+        ? ''
+        : `${most} of 255, ${(100 * share).toFixed(3)} %`;
+  const rows = found.map(
+    ({ what, chromium, native, ...result }) =>
+      `| ${what} | ${took(chromium)} | ${took(native)} | ${apart(result.apart)} | ${chromium?.memory.toFixed(0) ?? ''} MiB |`,
+  );
+  const plans = found
+    .filter(({ chromium }) => chromium?.plans)
+    .flatMap(({ name, chromium }) =>
+      chromium.plans.map(
+        ({ name: plan, steps, dispatches, flops, temporaries }) =>
+          `| ${name} | ${plan} | ${steps} | ${dispatches} | ${(flops / 1e9).toFixed(0)} | ${(temporaries / 2 ** 20).toFixed(0)} MiB |`,
+      ),
+    );
+  return [
+    '| | in Chromium | natively | apart | wasm memory |',
+    '| --- | --- | --- | --- | --- |',
+    ...rows,
+    '',
+    '| | plan | steps | dispatches | GFLOP | temporaries |',
+    '| --- | --- | --- | --- | --- | --- |',
+    ...plans,
+  ].join('\n');
 }

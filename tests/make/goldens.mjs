@@ -29,9 +29,13 @@ try {
   for (const name of readdirSync(join(folder, 'e2e'))) {
     if (only.length > 0 && !only.includes(name)) continue;
     // Python writes infinities, which are not valid JSON.
-    const cases = JSON.parse(readFileSync(join(folder, 'e2e', name, 'cases.json'), 'utf8').replaceAll('-Infinity', 'null'));
+    const cases = JSON.parse(
+      readFileSync(join(folder, 'e2e', name, 'cases.json'), 'utf8').replaceAll('-Infinity', 'null'),
+    );
     // Other cases have an initial image, or cannot be expressed as a recipe.
-    const plain = cases.filter((given) => !given.strength && !given.batch && !given.variant && !given.name.includes('prompt2'));
+    const plain = cases.filter(
+      (given) => !given.strength && !given.batch && !given.variant && !given.name.includes('prompt2'),
+    );
     for (const given of plain) {
       const distance = await page.evaluate(drawn, { name, given });
       failed += distance <= LIMIT ? 0 : 1;
@@ -55,7 +59,19 @@ async function drawn({ name, given }) {
     adapters.push({ name: id, sha256: (await engine.inspect({ file })).report.sha256, strength });
   }
   const sampler = sched.replace(/_(karras|trailing|leading|4steps).*/, '');
-  const recipe = { version: 1, model: name, adapters, prompt, negative, seed, steps, guidance: cfg, sampler, width: hw[1], height: hw[0] };
+  const recipe = {
+    version: 1,
+    model: name,
+    adapters,
+    prompt,
+    negative,
+    seed,
+    steps,
+    guidance: cfg,
+    sampler,
+    width: hw[1],
+    height: hw[0],
+  };
   const { latents } = await engine.probe_image(recipe);
   const golden = await g.tensors(`all/e2e/${name}/${given.name}.safetensors`);
   return g.relRms(latents, g.channelsLast(golden.final_latents));

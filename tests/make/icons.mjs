@@ -11,7 +11,10 @@ const icon = await readFile(new URL('icon.svg', PUBLIC), 'utf8');
 const drawing = icon.replace(/^<svg[^>]*>|<\/svg>\s*$/g, '');
 
 /** Returns an SVG of the icon on a background; the icon takes `share` of its width. */
-const onGround = (share, radius) => `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32" width="100%" height="100%">
+const onGround = (
+  share,
+  radius,
+) => `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32" width="100%" height="100%">
   <rect width="32" height="32" rx="${radius}" fill="#e2f0ee"/>
   <g transform="translate(${16 - 16 * share} ${16 - 16 * share}) scale(${share})">${drawing}</g></svg>`;
 
@@ -33,7 +36,9 @@ const images = [
 const browser = await chromium.launch({ executablePath: process.env.CHROME_PATH, args: ['--no-sandbox'] });
 for (const [name, width, height, content] of images) {
   const page = await browser.newPage({ viewport: { width, height } });
-  await page.setContent(`<!doctype html><style>html, body { margin: 0; height: 100%; background: transparent; } svg { display: block; }</style>${content}`);
+  await page.setContent(
+    `<!doctype html><style>html, body { margin: 0; height: 100%; background: transparent; } svg { display: block; }</style>${content}`,
+  );
   await writeFile(new URL(name, PUBLIC), await page.screenshot({ omitBackground: true }));
   await page.close();
 }

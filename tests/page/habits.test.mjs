@@ -47,7 +47,10 @@ it('a batch counts the seed up, past 2^53 too, and its images are in the history
   form(page, { seed: '9007199254740991', batch: 3 });
   const recipes = await drawn(page, 6);
   const seeds = recipes.map(({ seed }) => String(seed));
-  assert.deepEqual(seeds, ['1', '1', '2', '2', '3', '3'].map((last) => `900719925474099${last}`));
+  assert.deepEqual(
+    seeds,
+    ['1', '1', '2', '2', '3', '3'].map((last) => `900719925474099${last}`),
+  );
   assert.equal(page.state().run.images, 6);
   assert.equal(page.state().history.items.length, 6);
 });
@@ -60,7 +63,10 @@ it('the image without LoRAs is not drawn again, in a batch of one and of two', a
   await drawn(page, 1);
   page.send({ type: 'row/changed', index: 0, change: { strength: 0.6 } });
   form(page, { batch: 2 });
-  assert.deepEqual((await drawn(page, 3)).map(({ adapters }) => adapters.length), [1, 0, 1]);
+  assert.deepEqual(
+    (await drawn(page, 3)).map(({ adapters }) => adapters.length),
+    [1, 0, 1],
+  );
 });
 
 it('a grid with a random seed has one seed', async () => {
@@ -77,7 +83,10 @@ it('a grid with a random seed has one seed', async () => {
 
 it('a strength beyond the slider stays, within bounds', async () => {
   const page = await openPage();
-  const strength = (typed) => (page.send({ type: 'row/changed', index: 0, change: { strength: typed } }), page.state().form.loras[0].strength);
+  const strength = (typed) => (
+    page.send({ type: 'row/changed', index: 0, change: { strength: typed } }),
+    page.state().form.loras[0].strength
+  );
   assert.equal(strength(3.5), 3.5);
   assert.equal(strength(1000), 20);
 });
@@ -93,7 +102,10 @@ it('a closed file leaves the form and its reading stops; the one before it comes
   assert.equal(page.state().selected, b.id);
   page.send({ type: 'files/close', id: b.id });
   await page.until('the reading to stop', ({ jobs }) => jobs.length === 0);
-  assert.deepEqual(page.state().files.map(({ id }) => id), [a.id]);
+  assert.deepEqual(
+    page.state().files.map(({ id }) => id),
+    [a.id],
+  );
   assert.equal(page.state().selected, a.id);
   assert.equal(page.state().form.loras[0].id, a.id);
   page.send({ type: 'files/close', id: a.id });

@@ -1,4 +1,7 @@
-/** The library never calls a file whole that is not: cut connections, kills in the middle of a write, hashes given later. */
+/**
+ * The library never calls a file whole that is not: cut connections, kills in the middle of a write, hashes given
+ * later.
+ */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { beforeEach, it } from 'node:test';
@@ -38,7 +41,10 @@ class Handle {
   getFile = async () => new File([this.bytes], 'data');
   async createSyncAccessHandle() {
     return {
-      truncate: (size) => (step(), void (this.bytes = Uint8Array.from({ length: size }, (_, at) => this.bytes[at] ?? 0))),
+      truncate: (size) => (
+        step(),
+        void (this.bytes = Uint8Array.from({ length: size }, (_, at) => this.bytes[at] ?? 0))
+      ),
       write: (piece, { at }) => {
         step();
         const grown = new Uint8Array(Math.max(this.bytes.length, at + piece.length));
@@ -90,22 +96,33 @@ const BYTES = new Uint8Array(1000).map((_, at) => at);
 const SHA = createHash('sha256').update(BYTES).digest('hex');
 const what = { key: 'k', name: 'a.safetensors', address: 'https://host.example/a.safetensors', wanted: '' };
 
-/** The server gives `bytes` in four pieces, and cuts the connection after `most`; without an iterator, as Safari's streams. */
+/**
+ * The server gives `bytes` in four pieces, and cuts the connection after `most`; without an iterator, as Safari's
+ * streams.
+ */
 function serve(bytes, { most = Infinity, ranges = true, length = bytes.length } = {}) {
   globalThis.fetch = async (_address, { headers }) => {
     const from = ranges ? Number(/bytes=(\d+)-/.exec(headers.range ?? '')?.[1] ?? 0) : 0;
     let at = from;
     const body = new ReadableStream({
       pull(controller) {
-        if (at >= Math.min(bytes.length, most)) return at < bytes.length ? controller.error(new TypeError('network error')) : controller.close();
+        if (at >= Math.min(bytes.length, most))
+          return at < bytes.length ? controller.error(new TypeError('network error')) : controller.close();
         controller.enqueue(bytes.slice(at, Math.min(at + 250, most)));
         at += 250;
       },
     });
     Object.defineProperty(body, Symbol.asyncIterator, { value: undefined });
-    const more = headers.range && ranges ? { 'content-range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` } : {};
-    const response = new Response(null, { status: 200, headers: { 'content-length': String(length - from), etag: '"one"', ...more } });
-    return Object.defineProperties(response, { body: { value: body }, status: { value: headers.range && ranges ? 206 : 200 } });
+    const more =
+      headers.range && ranges ? { 'content-range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` } : {};
+    const response = new Response(null, {
+      status: 200,
+      headers: { 'content-length': String(length - from), etag: '"one"', ...more },
+    });
+    return Object.defineProperties(response, {
+      body: { value: body },
+      status: { value: headers.range && ranges ? 206 : 200 },
+    });
   };
 }
 
@@ -117,7 +134,9 @@ beforeEach(() => {
 it('keeps a download once it is whole, without an iterator over streams', async () => {
   serve(BYTES);
   await ask('download', { ...what, wanted: SHA });
-  assert.deepEqual(await list(), [{ key: 'k', name: 'a.safetensors', address: what.address, sha256: SHA, size: 1000, received: 1000 }]);
+  assert.deepEqual(await list(), [
+    { key: 'k', name: 'a.safetensors', address: what.address, sha256: SHA, size: 1000, received: 1000 },
+  ]);
   assert.deepEqual(new Uint8Array(await (await open('k')).arrayBuffer()), BYTES);
 });
 
@@ -135,7 +154,10 @@ it('goes on with a download that was cut off', async () => {
 it('keeps what is whole while the same address is downloaded again, and when that is cut off', async () => {
   serve(BYTES);
   await ask('download', what);
-  serve(BYTES.map((byte) => byte + 1), { most: 500 });
+  serve(
+    BYTES.map((byte) => byte + 1),
+    { most: 500 },
+  );
   await assert.rejects(ask('download', what));
   assert.deepEqual(new Uint8Array(await (await open('k')).arrayBuffer()), BYTES);
   assert.equal((await list())[0].sha256, SHA);
@@ -166,7 +188,10 @@ it('has after a kill at any moment a file that is whole, or one that is not call
   for (let at = 0; at < 40; at++) {
     serve(other);
     left = at;
-    const killed = await ask('download', what).then(() => false, () => true);
+    const killed = await ask('download', what).then(
+      () => false,
+      () => true,
+    );
     left = Infinity;
     const [item] = await list();
     assert.ok(item, `nothing is listed after a kill at ${at}`);
@@ -182,7 +207,8 @@ it('lists what cannot be read as incomplete, and begins it anew', async () => {
   serve(BYTES);
   await ask('download', what);
   const dir = await (await root.getDirectoryHandle(LIBRARY)).getDirectoryHandle('k');
-  for (const name of ['about.json', 'about.new']) (await dir.getFileHandle(name)).bytes = new TextEncoder().encode('{"name": "a');
+  for (const name of ['about.json', 'about.new'])
+    (await dir.getFileHandle(name)).bytes = new TextEncoder().encode('{"name": "a');
   const [item] = await list();
   assert.deepEqual([item.key, item.sha256, item.received], ['k', '', 1000]);
   await assert.rejects(open('k'));
@@ -197,7 +223,10 @@ it('reads folders of earlier versions: whole ones, and ones to go on with', asyn
   const about = { name: what.name, address: what.address, wanted: '', sha256: '', size: 1000, etag: '"one"' };
   await write('about.json', new TextEncoder().encode(JSON.stringify(about)));
   await write('data', BYTES.slice(0, 500));
-  assert.deepEqual((await list()).map(({ size, received, sha256 }) => [size, received, sha256]), [[1000, 500, '']]);
+  assert.deepEqual(
+    (await list()).map(({ size, received, sha256 }) => [size, received, sha256]),
+    [[1000, 500, '']],
+  );
   serve(BYTES);
   await ask('download', what);
   assert.equal((await list())[0].sha256, SHA);

@@ -33,7 +33,12 @@ it('a hundred and thirty thousand buckets are shown without a fault', async () =
   const { state } = await openPage();
   const { trainingView } = await import('../../web/inspect/views/training.js');
   const training = {
-    trainer: '', settings: [], trigger_words: [], tags: [], tag_total: 0, preview_key: null,
+    trainer: '',
+    settings: [],
+    trigger_words: [],
+    tags: [],
+    tag_total: 0,
+    preview_key: null,
     datasets: Array.from({ length: 50_000 }, (_, at) => ({ folder: `f${at}`, images: 1, repeats: 1 })),
     buckets: Array.from({ length: 130_000 }, (_, at) => ({ width: 512, height: 512 + at, images: at })),
   };
@@ -55,9 +60,19 @@ it('a view that throws leaves a message in its place', async () => {
   const { safely } = await import('../../web/ui/boundary.js');
   const { error } = console;
   console.error = () => {};
-  assert.match(written(safely(() => { throw new RangeError('too many'); })), /too many/);
+  assert.match(
+    written(
+      safely(() => {
+        throw new RangeError('too many');
+      }),
+    ),
+    /too many/,
+  );
   console.error = error;
-  assert.equal(safely(() => 'fine'), 'fine');
+  assert.equal(
+    safely(() => 'fine'),
+    'fine',
+  );
 });
 
 it('a crash while a file is read keeps what its header says, and the file can be read again', async () => {
@@ -75,7 +90,11 @@ it('a crash while a file is read keeps what its header says, and the file can be
 
 it('a copy is announced only when it is there', async () => {
   const page = await openPage();
-  navigator.clipboard = { writeText: async () => { throw new Error('not allowed'); } };
+  navigator.clipboard = {
+    writeText: async () => {
+      throw new Error('not allowed');
+    },
+  };
   page.send({ type: 'text/copy', text: 'x', what: 'SHA-256' });
   await page.until('a message', ({ notices }) => notices.length);
   assert.deepEqual(page.state().toasts, []);
@@ -88,12 +107,22 @@ it('a copy is announced only when it is there', async () => {
 it('a table for a spreadsheet holds no formula', async () => {
   const { folderCsv } = await import('../../web/files/folder.js');
   const summary = { file: '', size: 5, label: '=1+1', trigger_words: '@a', strength: -1 };
-  assert.equal(folderCsv({ rows: [{ id: '', path: '+x', summary, error: null }] }), "file,size,label,trigger_words,strength\r\n'+x,5,'=1+1,'@a,-1\r\n");
+  assert.equal(
+    folderCsv({ rows: [{ id: '', path: '+x', summary, error: null }] }),
+    "file,size,label,trigger_words,strength\r\n'+x,5,'=1+1,'@a,-1\r\n",
+  );
 });
 
 it('a report as Markdown holds no markup of the file', async () => {
   const { reportMarkdown } = await import('../../web/inspect/export.js');
-  const text = reportMarkdown(report('![](https://evil/beacon).safetensors', { algorithms: [], convention: '', size: 1, verdict: { id: 'made', values: {}, text: '<img src=x> `code`' } }));
+  const text = reportMarkdown(
+    report('![](https://evil/beacon).safetensors', {
+      algorithms: [],
+      convention: '',
+      size: 1,
+      verdict: { id: 'made', values: {}, text: '<img src=x> `code`' },
+    }),
+  );
   assert.doesNotMatch(text, /!\[\]\(|[^\\]<img/);
 });
 

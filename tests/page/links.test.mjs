@@ -9,22 +9,41 @@ const { checkedForm } = await import('../../web/form.js');
 
 const FORM = {
   text: ['prompt', 'negative', 'sampler'],
-  number: { steps: [1, 100], guidance: [0, 30], width: [1, 2048], height: [1, 2048], clipSkip: [1, 12], denoise: [0, 1], hiresScale: [1.05, 4], hiresDenoise: [0, 1], hiresSteps: [0, 100], batch: [1, 100] },
+  number: {
+    steps: [1, 100],
+    guidance: [0, 30],
+    width: [1, 2048],
+    height: [1, 2048],
+    clipSkip: [1, 12],
+    denoise: [0, 1],
+    hiresScale: [1.05, 4],
+    hiresDenoise: [0, 1],
+    hiresSteps: [0, 100],
+    batch: [1, 100],
+  },
   choice: {
-    schedule: /^(|timesteps|karras|exponential|sgm_uniform|simple|beta|ays|polyexponential|kl_optimal|ddim_uniform|linear_quadratic)$/,
-    spacing: /^(|leading|linspace|trailing)$/, rng: /^(torch|philox)$/, program: /^(diffusers|a1111|comfyui)$/, hires: /^(|latent|pixels)$/, seed: /^\d+$/,
+    schedule:
+      /^(|timesteps|karras|exponential|sgm_uniform|simple|beta|ays|polyexponential|kl_optimal|ddim_uniform|linear_quadratic)$/,
+    spacing: /^(|leading|linspace|trailing)$/,
+    rng: /^(torch|philox)$/,
+    program: /^(diffusers|a1111|comfyui)$/,
+    hires: /^(|latent|pixels)$/,
+    seed: /^\d+$/,
   },
 };
 
 /** Fails for a form that the page cannot draw or the engine does not take. */
 function valid(form, why) {
   for (const name of FORM.text) assert.equal(typeof form[name], 'string', `${name} of ${why}`);
-  for (const [name, [least, most]] of Object.entries(FORM.number)) assert.ok(form[name] >= least && form[name] <= most, `${name} ${form[name]} of ${why}`);
-  for (const [name, pattern] of Object.entries(FORM.choice)) assert.match(String(form[name]), pattern, `${name} of ${why}`);
+  for (const [name, [least, most]] of Object.entries(FORM.number))
+    assert.ok(form[name] >= least && form[name] <= most, `${name} ${form[name]} of ${why}`);
+  for (const [name, pattern] of Object.entries(FORM.choice))
+    assert.match(String(form[name]), pattern, `${name} of ${why}`);
   assert.ok(form.eta === null || (form.eta >= 0 && form.eta <= 1), why);
   for (const { id, on, strength, textEncoder, blocks } of form.loras) {
     assert.ok(typeof id === 'string' && typeof on === 'boolean' && typeof blocks === 'string', why);
-    for (const number of [strength, textEncoder ?? 0]) assert.ok(Math.abs(number) <= 20, `strength ${number} of ${why}`);
+    for (const number of [strength, textEncoder ?? 0])
+      assert.ok(Math.abs(number) <= 20, `strength ${number} of ${why}`);
   }
 }
 
@@ -40,13 +59,79 @@ function random(seed) {
 }
 
 const KEYS = [
-  'model', 'prompt', 'negative', 'seed', 'steps', 'guidance', 'sampler', 'width', 'height', 'schedule', 'spacing', 'rng', 'program', 'syntax', 'clip_skip', 'batch', 'eta',
-  'denoise', 'masked', 'hires', 'embeddings', 'emphasis', 'web_ui', 'lora', 'blocks', 'from', 'adapters', 'version', '__proto__', 'constructor', 'toString', 'look', 'x',
+  'model',
+  'prompt',
+  'negative',
+  'seed',
+  'steps',
+  'guidance',
+  'sampler',
+  'width',
+  'height',
+  'schedule',
+  'spacing',
+  'rng',
+  'program',
+  'syntax',
+  'clip_skip',
+  'batch',
+  'eta',
+  'denoise',
+  'masked',
+  'hires',
+  'embeddings',
+  'emphasis',
+  'web_ui',
+  'lora',
+  'blocks',
+  'from',
+  'adapters',
+  'version',
+  '__proto__',
+  'constructor',
+  'toString',
+  'look',
+  'x',
 ];
 const VALUES = [
-  '', '0', '-1', '1e999', 'NaN', 'null', 'true', '5', '7.5', '1e6', '18446744073709551616', '%', '%E0%A4%A', 'a cat', '<b>', '[]', '{}', '[null]', '[[]]', '"x"',
-  '{"upscaler":"evil"}', '{"scale":1.5,"denoise":0.5}', '{"scale":"9"}', '{"__proto__":{"a":1}}', '[{"name":5}]', '[{"name":"a","sha256":""}]', 'a.safetensors:0.5', 'a:1e9/NaN:00',
-  'duotone.safetensors:0.5', ':::', 'https://x.example/%25E0', 'http://[::1]/a', 'karras', 'a1111', 'euler', 'x'.repeat(30_000), '\u0000', '💥',
+  '',
+  '0',
+  '-1',
+  '1e999',
+  'NaN',
+  'null',
+  'true',
+  '5',
+  '7.5',
+  '1e6',
+  '18446744073709551616',
+  '%',
+  '%E0%A4%A',
+  'a cat',
+  '<b>',
+  '[]',
+  '{}',
+  '[null]',
+  '[[]]',
+  '"x"',
+  '{"upscaler":"evil"}',
+  '{"scale":1.5,"denoise":0.5}',
+  '{"scale":"9"}',
+  '{"__proto__":{"a":1}}',
+  '[{"name":5}]',
+  '[{"name":"a","sha256":""}]',
+  'a.safetensors:0.5',
+  'a:1e9/NaN:00',
+  'duotone.safetensors:0.5',
+  ':::',
+  'https://x.example/%25E0',
+  'http://[::1]/a',
+  'karras',
+  'a1111',
+  'euler',
+  'x'.repeat(30_000),
+  '\u0000',
+  '💥',
 ];
 
 describe('any link', () => {
@@ -56,7 +141,10 @@ describe('any link', () => {
     const { next, of } = random(20_260_730);
     let recipes = 0;
     for (let turn = 0; turn < 4000; turn++) {
-      const pairs = Array.from({ length: Math.floor(next() * 7) }, () => `${of(KEYS)}=${next() < 0.7 ? encodeURIComponent(of(VALUES)) : of(VALUES)}`);
+      const pairs = Array.from(
+        { length: Math.floor(next() * 7) },
+        () => `${of(KEYS)}=${next() < 0.7 ? encodeURIComponent(of(VALUES)) : of(VALUES)}`,
+      );
       const hash = `${of(['#v1&', '#v1&', '#v1&', '#v2&', '#', '#v1'])}${pairs.join('&')}`;
       const link = parsedLink(hash);
       if (!link || !('recipe' in link)) continue;
@@ -69,22 +157,40 @@ describe('any link', () => {
   });
 
   for (const [hash, said] of [
-    ['#v1&hires=5', /hires/], ['#v1&hires={"upscaler":"evil"}', /evil/], ['#v1&embeddings=5', /embeddings/], ['#v1&syntax=foo', /foo/], ['#v1&rng=bar', /bar/],
-    ['#v1&sampler=<b>', /<b>/], ['#v1&steps=many', /many/], ['#v1&seed=soon', /soon/], ['#v1&width=-8', /-8/],
+    ['#v1&hires=5', /hires/],
+    ['#v1&hires={"upscaler":"evil"}', /evil/],
+    ['#v1&embeddings=5', /embeddings/],
+    ['#v1&syntax=foo', /foo/],
+    ['#v1&rng=bar', /bar/],
+    ['#v1&sampler=<b>', /<b>/],
+    ['#v1&steps=many', /many/],
+    ['#v1&seed=soon', /soon/],
+    ['#v1&width=-8', /-8/],
   ]) {
     it(`${hash} is valid, and says what is ignored`, async () => {
       const page = await openPage();
       const link = parsedLink(hash);
       assert.match(link.unusable.map(({ name, value }) => `${name} ${value}`).join(), said);
-      valid(checkedForm({ ...page.state().form, ...restored(page.state(), 'the link', { ...NOTHING_SAID, recipe: link.recipe }).change }, 8), hash);
+      valid(
+        checkedForm(
+          {
+            ...page.state().form,
+            ...restored(page.state(), 'the link', { ...NOTHING_SAID, recipe: link.recipe }).change,
+          },
+          8,
+        ),
+        hash,
+      );
     });
   }
 
   it('is total for what is no recipe at all', () => {
-    for (const value of [null, undefined, 5, 'x', [], [1], () => {}]) assert.equal(checkedRecipe(value).recipe.steps, 20);
+    for (const value of [null, undefined, 5, 'x', [], [1], () => {}])
+      assert.equal(checkedRecipe(value).recipe.steps, 20);
   });
 
-  it('to a broken address throws nothing', () => assert.equal(parsedLink('#v1&look=https://x.y/%25E0').look.address, 'https://x.y/%E0'));
+  it('to a broken address throws nothing', () =>
+    assert.equal(parsedLink('#v1&look=https://x.y/%25E0').look.address, 'https://x.y/%E0'));
 });
 
 /** Opens a page at a fragment. */
@@ -97,7 +203,18 @@ async function at(hash) {
   }
 }
 
-const RECIPE = { version: 1, model: 'Tiny emoji SD', prompt: 'a cat', negative: null, seed: 5, steps: 4, guidance: 5, sampler: 'euler', width: 64, height: 64 };
+const RECIPE = {
+  version: 1,
+  model: 'Tiny emoji SD',
+  prompt: 'a cat',
+  negative: null,
+  seed: 5,
+  steps: 4,
+  guidance: 5,
+  sampler: 'euler',
+  width: 64,
+  height: 64,
+};
 const LORA = { name: 'mine.safetensors', sha256: '', strength: 0.5 };
 
 /** Opens a page at a link that lacks its LoRA. */
@@ -158,7 +275,11 @@ describe('a link', () => {
   });
 
   it('asks for at most eight addresses', async () => {
-    const adapters = Array.from({ length: 60 }, (_, n) => ({ ...LORA, name: `${n}.safetensors`, address: `https://host${n}.example/${n}.safetensors` }));
+    const adapters = Array.from({ length: 60 }, (_, n) => ({
+      ...LORA,
+      name: `${n}.safetensors`,
+      address: `https://host${n}.example/${n}.safetensors`,
+    }));
     const page = await at(recipeLink({ ...RECIPE, adapters }));
     await page.until('the question', ({ asked }) => asked);
     assert.equal(page.state().asked.addresses.length, 8);
@@ -166,7 +287,8 @@ describe('a link', () => {
 
   it('that cannot be followed says so', async () => {
     const { fetch } = globalThis;
-    globalThis.fetch = async (address) => (String(address).includes('duotone') ? Promise.reject(new TypeError('offline')) : fetch(address));
+    globalThis.fetch = async (address) =>
+      String(address).includes('duotone') ? Promise.reject(new TypeError('offline')) : fetch(address);
     try {
       const page = await at('#v1&lora=duotone.safetensors');
       await page.until('a sentence', ({ notices }) => notices.some(({ message }) => message.includes('duotone')));

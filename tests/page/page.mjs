@@ -12,14 +12,25 @@ Object.assign(globalThis, {
   self: globalThis,
   window: globalThis,
   location: { hash: '', search: '', pathname: '/', href: 'http://localhost/' },
-  document: { baseURI: 'http://localhost/', getElementById: () => null, createTreeWalker: () => ({}), createComment: () => ({}) },
+  document: {
+    baseURI: 'http://localhost/',
+    getElementById: () => null,
+    createTreeWalker: () => ({}),
+    createComment: () => ({}),
+  },
   addEventListener() {},
-  reportError: (thrown) => setTimeout(() => { throw thrown; }),
+  reportError: (thrown) =>
+    setTimeout(() => {
+      throw thrown;
+    }),
   requestAnimationFrame: (act) => setTimeout(act),
   matchMedia: () => ({ matches: false }),
   fetch: async (address) => new Response(await readFile(new URL(new URL(address).pathname.slice(1), PUBLIC))),
 });
-Object.defineProperty(globalThis, 'navigator', { configurable: true, value: { gpu: {}, languages: ['en'], hardwareConcurrency: 2 } });
+Object.defineProperty(globalThis, 'navigator', {
+  configurable: true,
+  value: { gpu: {}, languages: ['en'], hardwareConcurrency: 2 },
+});
 
 const { createEffects } = await import('../../web/effects.js');
 const { createStore } = await import('../../web/core/store.js');
@@ -27,12 +38,41 @@ const { initialState, reduce } = await import('../../web/state.js');
 
 /** A report of an adapter that fits the demo model. */
 export const report = (file, more = {}) => ({
-  file, kind: 'adapter', container: 'safetensors', headers_only: false, problems: [], modules: [], loaders: [], coverage: [], imports: [],
-  leftovers: [], metadata: {}, training: null, hashes: null, health: null, sha256: `sha of ${file}`, header_sha256: 'h', verdict: { id: 'made', values: {}, text: 'A LoRA.' },
-  base: { family: 'sd15', label: 'SD 1.5', evidence: [] }, ...more,
+  file,
+  kind: 'adapter',
+  container: 'safetensors',
+  headers_only: false,
+  problems: [],
+  modules: [],
+  loaders: [],
+  coverage: [],
+  imports: [],
+  leftovers: [],
+  metadata: {},
+  training: null,
+  hashes: null,
+  health: null,
+  sha256: `sha of ${file}`,
+  header_sha256: 'h',
+  verdict: { id: 'made', values: {}, text: 'A LoRA.' },
+  base: { family: 'sd15', label: 'SD 1.5', evidence: [] },
+  ...more,
 });
 
-const MODEL = { name: 'Tiny emoji SD', family: 'sd15', label: 'SD 1.5', samplers: ['euler', 'ddim'], fresh: [], multiple: 8, width: 64, height: 64, steps: 20, guidance: 5, sampler: 'euler', parameters: 1 };
+const MODEL = {
+  name: 'Tiny emoji SD',
+  family: 'sd15',
+  label: 'SD 1.5',
+  samplers: ['euler', 'ddim'],
+  fresh: [],
+  multiple: 8,
+  width: 64,
+  height: 64,
+  steps: 20,
+  guidance: 5,
+  sampler: 'euler',
+  parameters: 1,
+};
 
 /** An engine's client whose slow calls (`generate`, `inspect`, ...) stay open until the test answers them. */
 class Engine {
@@ -51,7 +91,12 @@ class Engine {
     this.calls.push(call);
     return new Promise((resolve, reject) => {
       const close = () => void (this.open = this.open.filter((each) => each !== waiting));
-      const waiting = { call, args, answer: (value) => (close(), resolve(value)), fail: (error) => (close(), reject(error)) };
+      const waiting = {
+        call,
+        args,
+        answer: (value) => (close(), resolve(value)),
+        fail: (error) => (close(), reject(error)),
+      };
       this.open.push(waiting);
       this.most = Math.max(this.most, this.open.filter((each) => each.call === 'generate').length);
     });
@@ -68,7 +113,9 @@ class Engine {
   }
 
   #stop(call) {
-    this.open.filter((each) => each.call === call).forEach((each) => each.fail({ kind: 'cancelled', message: 'cancelled' }));
+    this.open
+      .filter((each) => each.call === call)
+      .forEach((each) => each.fail({ kind: 'cancelled', message: 'cancelled' }));
     return Promise.resolve();
   }
 
@@ -106,10 +153,19 @@ export async function openPage() {
   const log = [];
   store.subscribe((_state, action) => log.push(action));
   const reach = { size: async () => 1000, port: () => new MessageChannel().port1 };
-  const effects = createEffects({ client: engine, readers: new Readers(engine, () => engine), reach, send: store.send, getState: store.getState });
+  const effects = createEffects({
+    client: engine,
+    readers: new Readers(engine, () => engine),
+    reach,
+    send: store.send,
+    getState: store.getState,
+  });
   store.subscribe((_state, action) => effects(action));
   const page = {
-    engine, log, send: store.send, state: store.getState,
+    engine,
+    log,
+    send: store.send,
+    state: store.getState,
     types: () => log.map(({ type }) => type),
     /** Waits until something holds of the page. */
     async until(what, holds) {
@@ -149,7 +205,14 @@ export async function openPage() {
 
 let images = 0;
 /** An image as the engine makes it. */
-export const image = () => ({ width: 1, height: 1, rgba: new Uint8Array(4), png: new Uint8Array(1), seconds: 1, serial: ++images });
+export const image = () => ({
+  width: 1,
+  height: 1,
+  rgba: new Uint8Array(4),
+  png: new Uint8Array(1),
+  seconds: 1,
+  serial: ++images,
+});
 
 /** A small file for the page. */
 export const file = (name, bytes = 10) => new File([new Uint8Array(bytes)], name);

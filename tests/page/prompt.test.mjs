@@ -25,7 +25,8 @@ describe('Ctrl+Up and Ctrl+Down', () => {
     ['a cat <lora:i|nk:0.8>', 0.1, 'a cat <lora:ink:0.9>'],
     ['<lora:ink:0.5|>', -0.1, '<lora:ink:0.4>'],
     ['(red:0.0|5)', -0.1, '(red:0)'],
-  ]) it(`${before} by ${step} is ${after}`, () => assert.equal(reweighted(at(before), step).text, after));
+  ])
+    it(`${before} by ${step} is ${after}`, () => assert.equal(reweighted(at(before), step).text, after));
 
   it('keeps the words selected, so that pressing again changes the same weight', () => {
     let edit = at('a re|d cat');
@@ -40,10 +41,12 @@ describe('Ctrl+Up and Ctrl+Down', () => {
 describe('completion', () => {
   const entry = (name, kind) => ({ id: name, name, status: 'read', report: report(name, { kind }) });
   const state = (program) => ({
-    ...initialState, form: { ...initialState.form, program },
+    ...initialState,
+    form: { ...initialState.form, program },
     files: [entry('InkStyle.safetensors', 'adapter'), entry('badhands.pt', 'textual_inversion')],
   });
-  const names = (text, program = 'a1111') => completion(state(program), text, text.length)?.options.map((option) => option.text) ?? [];
+  const names = (text, program = 'a1111') =>
+    completion(state(program), text, text.length)?.options.map((option) => option.text) ?? [];
 
   it('offers LoRAs and embeddings', () => {
     assert.deepEqual(names('a cat, ink'), ['<lora:InkStyle:1>']);
@@ -66,7 +69,8 @@ describe('completion', () => {
 describe('pasted text', () => {
   it('is taken for parameters by their last line only', () => {
     assert.ok(areParameters('a cat\nNegative prompt: dog\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1'));
-    for (const text of ['a cat', 'Bread\nSteps: 3, Time: 20 min', 'Steps: many, Seed: 1']) assert.ok(!areParameters(text), text);
+    for (const text of ['a cat', 'Bread\nSteps: 3, Time: 20 min', 'Steps: many, Seed: 1'])
+      assert.ok(!areParameters(text), text);
   });
 
   it('becomes a PNG with the text', () => {

@@ -67,7 +67,9 @@ it('the last position of a slider wins', async () => {
   slide(0.2);
   await page.rest(300);
   slide(0.3);
-  const { args } = await page.until('the next image', () => page.engine.open.find(({ args }) => args.recipe?.adapters[0]?.strength === 0.3));
+  const { args } = await page.until('the next image', () =>
+    page.engine.open.find(({ args }) => args.recipe?.adapters[0]?.strength === 0.3),
+  );
   assert.equal(args.recipe.adapters[0].strength, 0.3);
   assert.equal(page.engine.most, 1);
   await page.answer('generate', image());
@@ -92,13 +94,19 @@ it('a file that is asked for twice while it is read is read once, and both are a
 
 it('each reading of a file settles, however often it is asked for', async () => {
   const page = await openPage();
-  const { createLooking } = await import('../../web/inspect/effects.js');
+  const { Looking } = await import('../../web/inspect/effects.js');
   const { Jobs } = await import('../../web/core/jobs.js');
   const { Readers } = await import('../../web/engine/readers.js');
   const { keep } = await import('../../web/files/opened.js');
   const { engine, send } = page;
   keep('own', file('own.safetensors'));
-  const looking = createLooking({ client: engine, readers: new Readers(engine, () => engine), jobs: new Jobs(() => {}), send, getState: page.state });
+  const looking = new Looking({
+    client: engine,
+    readers: new Readers(engine, () => engine),
+    jobs: new Jobs(() => {}),
+    send,
+    getState: page.state,
+  });
   const first = looking.read(['own']);
   await engine.waiting('inspect');
   const second = looking.read(['own']);
@@ -141,7 +149,9 @@ it('the file that was dropped last is read first, and the other goes on after it
   page.send({ type: 'files/dropped', files: [file('one.safetensors')], folders: [], place: '' });
   await page.engine.waiting('inspect');
   page.send({ type: 'files/dropped', files: [file('two.safetensors')], folders: [], place: '' });
-  const second = await page.until('the second file', () => page.engine.open.find(({ call, args }) => call === 'inspect' && args.place.file.name === 'two.safetensors'));
+  const second = await page.until('the second file', () =>
+    page.engine.open.find(({ call, args }) => call === 'inspect' && args.place.file.name === 'two.safetensors'),
+  );
   assert.equal(page.engine.open.filter(({ call }) => call === 'inspect').length, 1);
   second.answer({ report: report('two.safetensors'), fixes: [] });
   await page.answer('inspect', { report: report('one.safetensors'), fixes: [] });
@@ -162,7 +172,12 @@ it('a table that is closed is not read on', async () => {
 
 it('every row of a table is told, also those that come in between', async () => {
   const page = await openPage();
-  page.send({ type: 'files/dropped', files: Array.from({ length: 9 }, (_, at) => file(`${at}.safetensors`)), folders: [], place: '' });
+  page.send({
+    type: 'files/dropped',
+    files: Array.from({ length: 9 }, (_, at) => file(`${at}.safetensors`)),
+    folders: [],
+    place: '',
+  });
   await page.engine.waiting('summarize');
   await page.rest(300); // the first row is told by itself
   while (page.state().jobs.length) {
@@ -196,7 +211,12 @@ it('a model that does not open is let go, and the last one is opened again', asy
   await page.withDemoLora();
   await page.generated();
   page.engine.unfit = /^folder/;
-  page.send({ type: 'files/dropped', files: [], folders: [{ name: 'broken', files: [{ path: 'model_index.json', file: file('model_index.json') }] }], place: '' });
+  page.send({
+    type: 'files/dropped',
+    files: [],
+    folders: [{ name: 'broken', files: [{ path: 'model_index.json', file: file('model_index.json') }] }],
+    place: '',
+  });
   await page.until('the message', ({ remark }) => remark?.severity === 'refuse');
   await page.until('the demo model', ({ base, jobs }) => base.chosen === 'demo' && base.info && !jobs.length);
   assert.equal(page.engine.model, 'demo');

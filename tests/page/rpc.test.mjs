@@ -25,10 +25,12 @@ function fake(calls, { loads = true } = {}) {
 
 describe('a bridge', () => {
   it('gives results, errors and progress', async () => {
-    const bridge = new Bridge(() => fake({
-      add: ({ a, b }, onProgress) => (onProgress(1), a + b),
-      fail: () => Promise.reject({ kind: 'bad', message: 'no' }),
-    }));
+    const bridge = new Bridge(() =>
+      fake({
+        add: ({ a, b }, onProgress) => (onProgress(1), a + b),
+        fail: () => Promise.reject({ kind: 'bad', message: 'no' }),
+      }),
+    );
     const heard = [];
     assert.equal(await bridge.call('add', { a: 1, b: 2 }, { onProgress: (progress) => heard.push(progress) }), 3);
     assert.deepEqual(heard, [1]);
@@ -38,7 +40,9 @@ describe('a bridge', () => {
 
   it('fails at once when the worker cannot be loaded, and starts another with the next call', async () => {
     const workers = [];
-    const bridge = new Bridge(() => (workers.push(fake({ ok: () => 1 }, { loads: false })), workers.at(-1)), { says: { notLoaded: () => 'not there' } });
+    const bridge = new Bridge(() => (workers.push(fake({ ok: () => 1 }, { loads: false })), workers.at(-1)), {
+      says: { notLoaded: () => 'not there' },
+    });
     const first = bridge.call('ok', {});
     workers[0].onmessage = null;
     workers[0].crash(undefined);
@@ -53,16 +57,18 @@ describe('a bridge', () => {
   });
 
   it('gives up a call that hears nothing, and not one that hears progress', async () => {
-    const bridge = new Bridge(() => fake({
-      silent: () => new Promise(() => {}),
-      slow: async (_args, onProgress) => {
-        for (let at = 0; at < 5; at++) {
-          await turn(300);
-          onProgress(at);
-        }
-        return 'done';
-      },
-    }));
+    const bridge = new Bridge(() =>
+      fake({
+        silent: () => new Promise(() => {}),
+        slow: async (_args, onProgress) => {
+          for (let at = 0; at < 5; at++) {
+            await turn(300);
+            onProgress(at);
+          }
+          return 'done';
+        },
+      }),
+    );
     await assert.rejects(bridge.call('silent', {}, { silence: 1000 }), { kind: 'timeout' });
     assert.equal(await bridge.call('slow', {}, { silence: 1000 }), 'done');
   });
@@ -76,14 +82,21 @@ describe('a bridge', () => {
   });
 
   it('says arguments that cannot be sent', async () => {
-    const bridge = new Bridge(() => ({ ...fake(null), postMessage: () => assert.fail('not cloneable') }), { loading: 0 });
+    const bridge = new Bridge(() => ({ ...fake(null), postMessage: () => assert.fail('not cloneable') }), {
+      loading: 0,
+    });
     await assert.rejects(bridge.call('ok', {}), /not cloneable/);
   });
 
   it('repeats after a crash what can be asked twice, apart from the call that caused it', async () => {
     const workers = [];
     const bridge = new Bridge(() => {
-      workers.push(fake({ harmless: async () => (await turn(5), 'read'), poison: () => Promise.reject({ kind: 'fatal', message: 'out of memory' }) }));
+      workers.push(
+        fake({
+          harmless: async () => (await turn(5), 'read'),
+          poison: () => Promise.reject({ kind: 'fatal', message: 'out of memory' }),
+        }),
+      );
       return workers.at(-1);
     });
     const [poison, ...harmless] = await Promise.allSettled([
@@ -92,13 +105,18 @@ describe('a bridge', () => {
       bridge.repeated(() => bridge.call('harmless', {})),
     ]);
     assert.equal(poison.reason.kind, 'crashed');
-    assert.deepEqual(harmless.map(({ value }) => value), ['read', 'read']);
+    assert.deepEqual(
+      harmless.map(({ value }) => value),
+      ['read', 'read'],
+    );
   });
 
   it('tells of a crash how many calls it took', async () => {
     const told = [];
     let worker;
-    const bridge = new Bridge(() => (worker = fake({ ok: () => 1, wait: () => new Promise(() => {}) })), { onCrash: (message, waiting) => told.push([message, waiting]) });
+    const bridge = new Bridge(() => (worker = fake({ ok: () => 1, wait: () => new Promise(() => {}) })), {
+      onCrash: (message, waiting) => told.push([message, waiting]),
+    });
     await bridge.call('ok', {});
     worker.crash('idle');
     const call = bridge.call('wait', {});
@@ -107,7 +125,11 @@ describe('a bridge', () => {
     const repeated = bridge.repeated(() => bridge.call('ok', {}));
     worker.crash('unseen');
     assert.equal(await repeated, 1);
-    assert.deepEqual(told, [['idle', 0], ['busy', 1], ['unseen', 0]]);
+    assert.deepEqual(told, [
+      ['idle', 0],
+      ['busy', 1],
+      ['unseen', 0],
+    ]);
   });
 
   it('ends its calls with itself', async () => {
@@ -119,7 +141,11 @@ describe('a bridge', () => {
 
   it('works over a port', async () => {
     const { port1, port2 } = new MessageChannel();
-    answer(port2, { read: ({ start, end }) => new Uint8Array(end - start) }, { transferred: (bytes) => [bytes.buffer] });
+    answer(
+      port2,
+      { read: ({ start, end }) => new Uint8Array(end - start) },
+      { transferred: (bytes) => [bytes.buffer] },
+    );
     const bridge = new Bridge(() => port1, { loading: 0 });
     assert.equal((await bridge.call('read', { start: 2, end: 5 })).length, 3);
     bridge.end();

@@ -1,4 +1,7 @@
-/** The engine's sentences in the page's languages: every id is there, with the same values, and is said as the language says it. */
+/**
+ * The engine's sentences in the page's languages: every id is there, with the same values, and is said as the language
+ * says it.
+ */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
@@ -10,7 +13,8 @@ import { isTranslated, say, useLanguage } from '../../web/words.js';
 const en = JSON.parse(await readFile(new URL('../../crate/src/sentence/en.json', import.meta.url), 'utf8'));
 const forms = (text) => (typeof text === 'string' ? [text] : Object.values(text));
 /** Returns the distinct placeholders and the code of a text. */
-const places = (text) => [...new Set([...(text.match(/\{\w+\}/g) ?? []), ...text.split('`').filter((_, i) => i % 2)])].sort();
+const places = (text) =>
+  [...new Set([...(text.match(/\{\w+\}/g) ?? []), ...text.split('`').filter((_, i) => i % 2)])].sort();
 
 for (const [name, texts] of Object.entries({ de, zh })) {
   test(`every sentence has a text in ${name}, with the same values`, () => {
@@ -28,12 +32,25 @@ test('the forms of an English text have the same values, with n', () => {
     assert.deepEqual(places(one), places(other), id);
     if (one !== other) assert.ok(other.includes('{n}'), id);
   }
-  assert.deepEqual(Object.keys(en).filter((id) => id in deWords), [], 'an id is a key of the page');
+  assert.deepEqual(
+    Object.keys(en).filter((id) => id in deWords),
+    [],
+    'an id is a key of the page',
+  );
 });
 
 test('a sentence is said in the language of the page', async () => {
   const layers = (n) => ({ id: 'health.outliers', values: { n, layer: 'a.b', times: 40 }, text: 'English' });
-  const list = { id: 'verdict.changes', values: { items: [{ id: 'layers.unet', values: { n: 1200 }, text: '' }, { id: 'layers.model', values: { n: 1 }, text: '' }] }, text: '' };
+  const list = {
+    id: 'verdict.changes',
+    values: {
+      items: [
+        { id: 'layers.unet', values: { n: 1200 }, text: '' },
+        { id: 'layers.model', values: { n: 1 }, text: '' },
+      ],
+    },
+    text: '',
+  };
   const unknown = { id: 'of.a.later.version', values: {}, text: 'Unknown here.' };
   assert.equal(say(layers(2)), 'English');
   await useLanguage('de');

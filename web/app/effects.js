@@ -8,80 +8,102 @@ import { reload, scriptAddress, savesData, serviceWorkers, tookQuery } from "../
 /** Where sw.js puts what was shared. */
 const SHARED = scoped("shared");
 
-/** The browser's offer to install the page; not yet in TypeScript's library. @typedef {Event & { prompt: () => Promise<unknown> }} InstallOffer */
+/**
+ * The browser's offer to install the page; not yet in TypeScript's library.
+ * @typedef {Event & { prompt: () => Promise<unknown> }} InstallOffer
+ */
 
-/** @param {{ send: import("../types.d.ts").Send }} world */
-export function createApp({ send }) {
-  const workers = serviceWorkers();
-  const worker = import.meta.env.PROD && workers ? new Workbox(scriptAddress("./sw.js")) : null;
+/** The page as an app. */
+export class App {
+  #send;
+  #workers = serviceWorkers();
+  #worker;
   /** @type {InstallOffer | null} */
-  let offer = null;
+  #offer = null;
+  #updating = false;
+  #controlled;
 
-  let updating = false;
-  let controlled = Boolean(workers?.controller);
-  workers?.addEventListener?.("controllerchange", () => {
-    if (controlled && !updating) send({ type: "app/changed", change: { stale: true } });
-    controlled = true;
-  });
+  /** @param {{ send: import("../types.d.ts").Send }} world */
+  constructor({ send }) {
+    this.#send = send;
+    this.#worker = import.meta.env.PROD && this.#workers ? new Workbox(scriptAddress("./sw.js")) : null;
+    this.#controlled = Boolean(this.#workers?.controller);
+    this.#workers?.addEventListener?.("controllerchange", () => {
+      if (this.#controlled && !this.#updating) this.#send({ type: "app/changed", change: { stale: true } });
+      this.#controlled = true;
+    });
+    this.#worker?.addEventListener("waiting", () => this.#send({ type: "app/changed", change: { update: true } }));
+    this.#worker?.addEventListener("activated", () => this.#send({ type: "app/changed", change: { offline: true } }));
+    if (this.#workers?.controller) this.#send({ type: "app/changed", change: { offline: true } });
+    // Without one (private windows, plain http) the page works, but for offline.
+    this.#worker?.register().catch(() => {});
+    addEventListener("beforeinstallprompt", (event) => {
+      event.preventDefault();
+      this.#offer = /** @type {InstallOffer} */ (event);
+      this.#send({ type: "app/changed", change: { installable: true } });
+    });
+    addEventListener("appinstalled", () => {
+      this.#send({ type: "app/changed", change: { installable: false } });
+      this.#keepDemo();
+    });
+    // Files that were opened with the installed app.
+    /** @type {any} */
+    (window).launchQueue?.setConsumer(async (/** @type {{ files?: FileSystemFileHandle[] }} */ { files = [] }) => {
+      this.#open(await Promise.all(files.map(async (handle) => remember(await handle.getFile(), handle))));
+    });
+    if (tookQuery("?shared")) void this.#openShared();
+    if (matchMedia("(display-mode: standalone)").matches) whenIdle(() => this.#keepDemo());
+  }
 
-  worker?.addEventListener("waiting", () => send({ type: "app/changed", change: { update: true } }));
-  worker?.addEventListener("activated", () => send({ type: "app/changed", change: { offline: true } }));
-  if (workers?.controller) send({ type: "app/changed", change: { offline: true } });
-  // Without one (private windows, plain http) the page works, but for offline.
-  worker?.register().catch(() => {});
-
-  addEventListener("beforeinstallprompt", (event) => {
-    event.preventDefault();
-    offer = /** @type {InstallOffer} */ (event);
-    send({ type: "app/changed", change: { installable: true } });
-  });
-  addEventListener("appinstalled", () => {
-    send({ type: "app/changed", change: { installable: false } });
-    keepDemo();
-  });
-
-  // Files that were opened with the installed app.
-  /** @type {any} */ (window).launchQueue?.setConsumer(async (/** @type {{ files?: FileSystemFileHandle[] }} */ { files = [] }) => {
-    open(await Promise.all(files.map(async (handle) => remember(await handle.getFile(), handle))));
-  });
-  if (tookQuery("?shared")) void openShared();
-  if (matchMedia("(display-mode: standalone)").matches) whenIdle(keepDemo);
-
-  async function openShared() {
+  async #openShared() {
     const cache = await caches.open(SHARED);
     const requests = await cache.keys();
     const files = requests.map(async (request) => {
       const blob = await (await cache.match(request))?.blob();
       return new File([blob ?? ""], decodeURIComponent(request.url.split("/").at(-1) ?? ""));
     });
-    open(await Promise.all(files));
+    this.#open(await Promise.all(files));
     await caches.delete(SHARED);
   }
 
   /** @param {File[]} files */
-  function open(files) {
-    if (files.length) send({ type: "files/dropped", files, folders: [], place: "" });
+  #open(files) {
+    if (files.length) this.#send({ type: "files/dropped", files, folders: [], place: "" });
   }
 
-  /** What was downloaded before the service worker was there, or is not used yet in an installed app, is kept as well. */
-  function keepDemo() {
-    if (!savesData()) workers?.ready.then(({ active }) => active?.postMessage({ type: "KEEP_DEMO" }));
+  /**
+   * What was downloaded before the service worker was there, or is not used yet in an installed app, is kept as well.
+   */
+  #keepDemo() {
+    if (!savesData()) this.#workers?.ready.then(({ active }) => active?.postMessage({ type: "KEEP_DEMO" }));
   }
 
-  async function install() {
-    await offer?.prompt();
-    offer = null;
-    send({ type: "app/changed", change: { installable: false } });
+  async #install() {
+    await this.#offer?.prompt();
+    this.#offer = null;
+    this.#send({ type: "app/changed", change: { installable: false } });
   }
 
   /** The other version takes over, and only this tab is loaded again. */
-  function update() {
-    updating = true;
-    worker?.addEventListener("controlling", reload);
-    worker?.messageSkipWaiting();
+  #update() {
+    this.#updating = true;
+    this.#worker?.addEventListener("controlling", reload);
+    this.#worker?.messageSkipWaiting();
   }
 
-  return { keepDemo, install, update };
+  /** @param {import("../types.d.ts").Action} action */
+  act(action) {
+    switch (action.type) {
+      case "app/update":
+        return this.#update();
+      case "app/reload":
+        return reload();
+      case "app/install":
+        return void this.#install();
+      case "demo/ready":
+        return this.#keepDemo();
+    }
+  }
 }
 
 /** @param {() => void} act */

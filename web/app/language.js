@@ -1,4 +1,6 @@
-/** What a user reads -> the page's language: the control that chooses it, and the words that stand outside the views. */
+/**
+ * What a user reads -> the page's language: the control that chooses it, and the words that stand outside the views.
+ */
 
 import { scoped } from "../core/scope.js";
 import { LANGUAGES, language, t, useLanguage } from "../words.js";

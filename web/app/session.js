@@ -1,4 +1,7 @@
-/** The work of a visit, kept in the browser's database for the next one: the form, files that can be found again, the last images. */
+/**
+ * The work of a visit, kept in the browser's database for the next one: the form, files that can be found again, the
+ * last images.
+ */
 
 import { createStore, delMany, get, set } from "idb-keyval";
 import { scoped } from "../core/scope.js";
@@ -10,7 +13,10 @@ import { handleOf, openable, reopened } from "../library/handles.js";
 /** @typedef {import("../types.d.ts").State} State */
 /** @typedef {import("../types.d.ts").Drawing} Drawing */
 /** @typedef {{ name: string, handle: FileSystemFileHandle }} Handle */
-/** `rows`: LoRAs of the user's own files, by their names. @typedef {{ form: unknown, rows: import("../types.d.ts").SessionRow[], handles: Handle[] }} Work */
+/**
+ * `rows`: LoRAs of the user's own files, by their names.
+ * @typedef {{ form: unknown, rows: import("../types.d.ts").SessionRow[], handles: Handle[] }} Work
+ */
 
 /** Images that are kept, the latest. */
 const MOST_IMAGES = 24;
@@ -19,19 +25,27 @@ const REST = 500;
 
 const store = () => createStore(scoped("loupe-session"), "work");
 
-/** @param {{ send: import("../types.d.ts").Send, getState: () => State }} world */
-export function createSession({ send, getState }) {
+/** What keeps the work of a visit. */
+export class Session {
+  #send;
+  #getState;
   /** Nothing is kept before the last visit's work is there, nor after it was forgotten. */
-  let keeping = false;
+  #keeping = false;
   /** @type {{ form: State["form"] | null, files: State["files"], items: Drawing[] }} */
-  let last = { form: null, files: [], items: [] };
+  #last = { form: null, files: [], items: [] };
   /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let timer;
+  #timer;
   /** Files of the last visit that need the user's consent. @type {Handle[]} */
-  let waiting = [];
+  #waiting = [];
+
+  /** @param {{ send: import("../types.d.ts").Send, getState: () => State }} world */
+  constructor({ send, getState }) {
+    this.#send = send;
+    this.#getState = getState;
+  }
 
   /** The last visit's work. Without a database there is none. @returns {Promise<void>} */
-  async function restore() {
+  async restore() {
     try {
       const work = /** @type {Work | undefined} */ (await get("work", store()));
       const images = /** @type {Drawing[]} */ ((await get("images", store())) ?? []);
@@ -39,29 +53,34 @@ export function createSession({ send, getState }) {
         images.map(async (each) => ({ ...each, image: { ...each.image, ...(await decodedImage(each.image.png)) } })),
       );
       if (work || drawings.length)
-        send({ type: "session/restored", form: work ? storedForm(work.form) : null, rows: work?.rows ?? [], drawings });
-      await openFiles(work?.handles ?? []);
+        this.#send({
+          type: "session/restored",
+          form: work ? storedForm(work.form) : null,
+          rows: work?.rows ?? [],
+          drawings,
+        });
+      await this.#openFiles(work?.handles ?? []);
     } catch {
       // Private windows of some browsers keep nothing, and what an older version kept may not be readable.
     }
-    const { form, files, history } = getState();
-    last = { form, files, items: history.items };
-    keeping = true;
+    const { form, files, history } = this.#getState();
+    this.#last = { form, files, items: history.items };
+    this.#keeping = true;
   }
 
   /** @param {Handle[]} handles */
-  async function openFiles(handles) {
+  async #openFiles(handles) {
     const allowed = await Promise.all(handles.map(({ handle }) => openable(handle)));
-    waiting = handles.filter((_, at) => !allowed[at]);
-    send({ type: "session/waiting", names: waiting.map(({ name }) => name) });
-    await open(handles.filter((_, at) => allowed[at]));
+    this.#waiting = handles.filter((_, at) => !allowed[at]);
+    this.#send({ type: "session/waiting", names: this.#waiting.map(({ name }) => name) });
+    await this.#open(handles.filter((_, at) => allowed[at]));
   }
 
   /** @param {Handle[]} handles */
-  async function open(handles) {
+  async #open(handles) {
     const files = (await Promise.all(handles.map(({ handle }) => reopened(handle)))).flatMap((file) => file ?? []);
     if (files.length)
-      send({
+      this.#send({
         type: "files/dropped",
         files,
         handles: files.map((file) => handleOf(file) ?? null),
@@ -71,24 +90,28 @@ export function createSession({ send, getState }) {
   }
 
   /** After a click the browser asks whether the files may be read again. */
-  async function reopen() {
-    const all = waiting;
-    waiting = [];
-    send({ type: "session/waiting", names: [] });
-    await open(all);
+  async #reopen() {
+    const all = this.#waiting;
+    this.#waiting = [];
+    this.#send({ type: "session/waiting", names: [] });
+    await this.#open(all);
   }
 
-  function keepSoon() {
-    const { form, files, history } = getState();
-    if (!keeping || (form === last.form && files === last.files && history.items === last.items)) return;
-    clearTimeout(timer);
-    timer = setTimeout(() => void keep().catch(() => {}), REST);
+  #keepSoon() {
+    const { form, files, history } = this.#getState();
+    if (
+      !this.#keeping ||
+      (form === this.#last.form && files === this.#last.files && history.items === this.#last.items)
+    )
+      return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#keep().catch(() => {}), REST);
   }
 
-  async function keep() {
-    const { form, files, history } = getState();
-    const { items } = last;
-    last = { form, files, items: history.items };
+  async #keep() {
+    const { form, files, history } = this.#getState();
+    const { items } = this.#last;
+    this.#last = { form, files, items: history.items };
     const nameOf = (/** @type {string} */ id) => files.find((entry) => entry.id === id)?.name;
     const rows = form.loras.flatMap((row) =>
       nameOf(row.id) && !row.id.startsWith("demo:") ? [{ ...row, name: nameOf(row.id) ?? "" }] : [],
@@ -97,21 +120,30 @@ export function createSession({ send, getState }) {
       const handle = handleOf(fileOf(id));
       return handle ? [{ name, handle }] : [];
     });
-    await set("work", { form, rows, handles: [...handles, ...waiting] }, store());
+    await set("work", { form, rows, handles: [...handles, ...this.#waiting] }, store());
     if (items !== history.items) await set("images", history.items.slice(-MOST_IMAGES).map(withoutPixels), store());
-    send({ type: "session/kept", kept: true });
+    this.#send({ type: "session/kept", kept: true });
   }
 
-  async function forget() {
-    keeping = false;
-    waiting = [];
-    clearTimeout(timer);
-    send({ type: "session/waiting", names: [] });
+  async #forget() {
+    this.#keeping = false;
+    this.#waiting = [];
+    clearTimeout(this.#timer);
+    this.#send({ type: "session/waiting", names: [] });
     await delMany(["work", "images"], store()).catch(() => {});
-    send({ type: "session/kept", kept: false });
+    this.#send({ type: "session/kept", kept: false });
   }
 
-  return { restore, reopen, forget, keepSoon };
+  /** @param {import("../types.d.ts").Action} action */
+  act(action) {
+    this.#keepSoon();
+    switch (action.type) {
+      case "session/reopen":
+        return void this.#reopen();
+      case "session/forget":
+        return void this.#forget();
+    }
+  }
 }
 
 /** The PNG has the pixels too. @param {Drawing} drawing */

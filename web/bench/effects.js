@@ -4,41 +4,74 @@ import { asError, isCancelled } from "../core/errors.js";
 import { download } from "../world.js";
 import { benchFile } from "./state.js";
 
-/**
- * @param {{
- *   client: import("../engine/client.js").EngineClient, jobs: import("../core/jobs.js").Jobs,
- *   send: import("../types.d.ts").Send,
- * }} world
- */
-export function createBenching({ client, jobs, send }) {
+/** @typedef {import("../types.d.ts").State} State */
+
+/** What measures the graphics card. */
+export class Bench {
+  #client;
+  #jobs;
+  #send;
+  #getState;
+  #messages;
+
+  /**
+   * @param {{
+   *   client: import("../engine/client.js").EngineClient, jobs: import("../core/jobs.js").Jobs,
+   *   send: import("../types.d.ts").Send, getState: () => State, messages: import("../app/messages.js").Messages,
+   * }} world
+   */
+  constructor({ client, jobs, send, getState, messages }) {
+    this.#client = client;
+    this.#jobs = jobs;
+    this.#send = send;
+    this.#getState = getState;
+    this.#messages = messages;
+  }
+
   /** @param {AbortSignal} signal @param {(done: number) => void} progress */
-  async function measure(signal, progress) {
-    const info = await client.gpu();
+  async #measure(signal, progress) {
+    const info = await this.#client.gpu();
     // A software renderer has minutes of work with the shapes of published models.
     const full = !info.software;
-    const names = await client.benchNames(full);
+    const names = await this.#client.benchNames(full);
     const adapter = `${info.adapter} (${info.backend})`;
     const measured = (/** @type {import("../engine/types.d.ts").Row[]} */ rows) => {
-      if (!signal.aborted) send({ type: "bench/measured", adapter, rows, all: names.length + 2 });
+      if (!signal.aborted) this.#send({ type: "bench/measured", adapter, rows, all: names.length + 2 });
     };
-    measured(await client.benchRoof());
+    measured(await this.#client.benchRoof());
     for (const [at, name] of names.entries()) {
       signal.throwIfAborted();
       progress(at / names.length);
-      measured([await client.benchCase(full, name)]);
+      measured([await this.#client.benchCase(full, name)]);
     }
   }
 
-  function run() {
-    const job = jobs.start({ lane: "gpu", kind: "bench", same: "refuse", priority: 2, run: measure });
+  #run() {
+    const job = this.#jobs.start({
+      ...{ lane: "gpu", kind: "bench", same: "refuse", priority: 2 },
+      run: (signal, progress) => this.#measure(signal, progress),
+    });
     job?.done.then(
-      () => send({ type: "bench/ended", error: null }),
-      (thrown) => send({ type: "bench/ended", error: isCancelled(thrown) ? null : asError(thrown) }),
+      () => this.#send({ type: "bench/ended", error: null }),
+      (thrown) => this.#send({ type: "bench/ended", error: isCancelled(thrown) ? null : asError(thrown) }),
     );
   }
 
-  /** @param {import("../types.d.ts").Bench} bench @returns {string} the file's name */
-  const save = (bench) => download("lora-loupe-bench.json", new Blob([benchFile(bench)], { type: "application/json" }));
+  /** @returns {string} the file's name */
+  #save() {
+    const file = new Blob([benchFile(this.#getState().bench)], { type: "application/json" });
+    return download("lora-loupe-bench.json", file);
+  }
 
-  return { run, stop: () => jobs.cancelAll("bench"), save };
+  /** @param {import("../types.d.ts").Action} action */
+  act(action) {
+    switch (action.type) {
+      case "bench/run":
+        return this.#run();
+      case "bench/stop":
+        return this.#jobs.cancelAll("bench");
+      case "bench/save":
+        return void this.#messages.saved(() => this.#save());
+    }
+  }
 }

@@ -34,7 +34,13 @@ export function figures({ ours_ms, gflops, share_of_roof }) {
   const digits = (/** @type {number} */ value) => (value < 10 ? 2 : value < 100 ? 1 : 0);
   const rounded = (/** @type {number | null} */ value) => (value === null ? "" : value.toFixed(digits(value)));
   const percent = share_of_roof === null ? "" : `${Math.round(100 * share_of_roof)} %`;
-  return { median: rounded(ours_ms.median), min: rounded(ours_ms.min), max: rounded(ours_ms.max), gflops: rounded(gflops), percent };
+  return {
+    median: rounded(ours_ms.median),
+    min: rounded(ours_ms.min),
+    max: rounded(ours_ms.max),
+    gflops: rounded(gflops),
+    percent,
+  };
 }
 
 /** The table as text that can be sent to somebody, in English as measurements are. @param {State["bench"]} bench */
@@ -62,7 +68,10 @@ export function verdict({ group, name, share_of_roof }) {
   return share_of_roof >= GOOD ? "good" : share_of_roof >= FAIR ? "fair" : "slow";
 }
 
-/** The measurements as a file that can be contributed: the card and the rows, and nothing else. @param {State["bench"]} bench */
+/**
+ * The measurements as a file that can be contributed: the card and the rows, and nothing else.
+ * @param {State["bench"]} bench
+ */
 export function benchFile({ adapter, rows }) {
   return `${JSON.stringify({ adapter, rows }, null, 1)}\n`;
 }

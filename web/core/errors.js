@@ -25,7 +25,13 @@ export function isCancelled(thrown) {
   return asError(thrown).kind === "cancelled";
 }
 
-/** The promise's result, or a rejection with the signal's reason as soon as it is aborted. @template T @param {AbortSignal} signal @param {Promise<T>} promise @returns {Promise<T>} */
+/**
+ * The promise's result, or a rejection with the signal's reason as soon as it is aborted.
+ * @template T
+ * @param {AbortSignal} signal
+ * @param {Promise<T>} promise
+ * @returns {Promise<T>}
+ */
 export function orAbort(signal, promise) {
   return new Promise((resolve, reject) => {
     const stop = () => reject(signal.reason);

@@ -1,15 +1,18 @@
 /**
  * The owner of all work that takes a while.
  *
- * Each job runs in a lane, and a lane runs as many jobs at once as LANES says. What happens when a job of the same key is
- * there already is the job's policy; a job of a higher priority goes before the others that wait, and takes the place of a
+ * Each job runs in a lane, and a lane runs as many jobs at once as LANES says. What happens when a job of the same key
+ * is
+ * there already is the job's policy; a job of a higher priority goes before the others that wait, and takes the place
+ * of a
  * running job that yields. Which jobs there are is told to `onChange`, for the state.
  */
 
 import { cancelled } from "./errors.js";
 
 /**
- * Jobs that run at once. `gpu`: images and measurements; `read`: tensors of files; `edit`: new files and their previews;
+ * Jobs that run at once. `gpu`: images and measurements; `read`: tensors of files; `edit`: new files and their
+ * previews;
  * `disk`: downloads, copies and long reads of models.
  */
 export const LANES = { gpu: 1, read: 1, edit: 1, disk: 3 };
@@ -18,9 +21,15 @@ export const LANES = { gpu: 1, read: 1, edit: 1, disk: 3 };
 const PAUSE = 250;
 
 /** @typedef {keyof typeof LANES} Lane */
-/** @typedef {"generate" | "grid" | "live" | "open" | "bench" | "read" | "folder" | "preview" | "make" | "download" | "keep" | "compare_base"} Kind */
+/**
+ * @typedef {"generate" | "grid" | "live" | "open" | "bench" | "read" | "folder" | "preview" | "make" | "download" |
+ * "keep" | "compare_base"} Kind
+ */
 /** @typedef {"waiting" | "running" | "pausing" | "cancelling"} Status */
-/** @typedef {{ id: number, lane: Lane, kind: Kind, name: string, status: Status, done: number | null }} JobState `name`: a file's or a model's, "" for none; `done`: 0 to 1, null if it is not known */
+/**
+ * @typedef {{ id: number, lane: Lane, kind: Kind, name: string, status: Status, done: number | null }} JobState `name`:
+ * a file's or a model's, "" for none; `done`: 0 to 1, null if it is not known
+ */
 
 /**
  * @template T
@@ -33,12 +42,17 @@ const PAUSE = 250;
  *   run: (signal: AbortSignal, progress: (done: number) => void) => Promise<T>,
  * }} Plan
  *
- * `same`: what happens if there is a job of this `key` (by default the kind): the new one waits as well, cancels the other,
- * is refused, or is that other one. `yields`: a job of a higher priority ends it, or pauses it; a paused job runs anew when
+ * `same`: what happens if there is a job of this `key` (by default the kind): the new one waits as well, cancels the
+ * other,
+ * is refused, or is that other one. `yields`: a job of a higher priority ends it, or pauses it; a paused job runs anew
+ * when
  * its turn comes. `run` is done with its lane when its promise settles, also after its signal was aborted.
  */
 
-/** @typedef {JobState & { key: string, priority: number, yields: "no" | "ends" | "resumes", run: Plan<any>["run"], stop: AbortController, promise: Promise<any>, resolve: (value: any) => void, reject: (thrown: unknown) => void }} Job */
+/**
+ * @typedef {JobState & { key: string, priority: number, yields: "no" | "ends" | "resumes", run: Plan<any>["run"], stop:
+ * AbortController, promise: Promise<any>, resolve: (value: any) => void, reject: (thrown: unknown) => void }} Job
+ */
 
 export class Jobs {
   /** In the order of their arrival. @type {Job[]} */
@@ -113,13 +127,18 @@ export class Jobs {
   /** Starts what a lane has room for; pauses or ends what has to make room. @param {Lane} lane */
   #fill(lane) {
     const there = this.#jobs.filter((job) => job.lane === lane);
-    const waiting = there.filter(({ status }) => status === "waiting").sort((a, b) => b.priority - a.priority || a.id - b.id);
+    const waiting = there
+      .filter(({ status }) => status === "waiting")
+      .sort((a, b) => b.priority - a.priority || a.id - b.id);
     const busy = there.filter(({ status }) => status !== "waiting");
     const free = LANES[lane] - busy.length;
     waiting.slice(0, free).forEach((job) => void this.#work(job));
     const [next] = waiting.slice(Math.max(0, free));
     const leaving = busy.some(({ status }) => status !== "running");
-    const weakest = busy.find(({ status, yields, priority }) => status === "running" && yields !== "no" && priority < (next?.priority ?? -Infinity));
+    const weakest = busy.find(
+      ({ status, yields, priority }) =>
+        status === "running" && yields !== "no" && priority < (next?.priority ?? -Infinity),
+    );
     if (!weakest || leaving) return;
     weakest.status = weakest.yields === "resumes" ? "pausing" : "cancelling";
     weakest.stop.abort(cancelled());
@@ -157,11 +176,20 @@ export class Jobs {
 
   #tell() {
     this.#told = performance.now();
-    this.#onChange(this.#jobs.map(({ id, lane, kind, name, status, done }) => ({ id, lane, kind, name, status, done })));
+    this.#onChange(
+      this.#jobs.map(({ id, lane, kind, name, status, done }) => ({ id, lane, kind, name, status, done })),
+    );
   }
 }
 
-/** Runs work that `stop` ends when the signal is aborted. @template T @param {AbortSignal} signal @param {() => unknown} stop @param {() => Promise<T>} work @returns {Promise<T>} */
+/**
+ * Runs work that `stop` ends when the signal is aborted.
+ * @template T
+ * @param {AbortSignal} signal
+ * @param {() => unknown} stop
+ * @param {() => Promise<T>} work
+ * @returns {Promise<T>}
+ */
 export async function onAbort(signal, stop, work) {
   signal.throwIfAborted();
   const act = () => void Promise.resolve(stop()).catch(() => {}); // a broken worker has stopped as well

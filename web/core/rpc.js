@@ -5,7 +5,8 @@ import { asError } from "./errors.js";
 /** @typedef {{ id: number, call: string, args: any }} Request */
 
 /**
- * From the other side: any number of `progress`, then one `result` or `error` for a call; `crashed`, which belongs to no
+ * From the other side: any number of `progress`, then one `result` or `error` for a call; `crashed`, which belongs to
+ * no
  * call and means that the worker is of no more use; or `loaded`, once, from a worker whose code is there.
  * @typedef {(
  *   | { id: number, progress: any }
@@ -16,8 +17,15 @@ import { asError } from "./errors.js";
  * )} Reply
  */
 
-/** What both a worker and a port can do. @typedef {{ postMessage: (message: any, transfer: Transferable[]) => void, onmessage: any, onmessageerror: any, onerror?: any, terminate?: () => void, close?: () => void }} Channel */
-/** @typedef {{ resolve: (result: any) => void, reject: (thrown: unknown) => void, onProgress?: (progress: any) => void, hear: () => void }} Waiting */
+/**
+ * What both a worker and a port can do.
+ * @typedef {{ postMessage: (message: any, transfer: Transferable[]) => void, onmessage: any, onmessageerror: any,
+ * onerror?: any, terminate?: () => void, close?: () => void }} Channel
+ */
+/**
+ * @typedef {{ resolve: (result: any) => void, reject: (thrown: unknown) => void, onProgress?: (progress: any) => void,
+ * hear: () => void }} Waiting
+ */
 
 /** Milliseconds within which a worker's code has to be there. */
 const LOADING = 60_000;
@@ -30,7 +38,10 @@ export class Bridge {
   #nextId = 1;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #loading;
-  /** Calls that are repeated after a crash, one at a time: the one that caused it takes no other with it again. @type {Promise<unknown>} */
+  /**
+   * Calls that are repeated after a crash, one at a time: the one that caused it takes no other with it again.
+   * @type {Promise<unknown>}
+   */
   #repeats = Promise.resolve();
   /** Calls whose failure is not seen, since they would be repeated. */
   #repeatable = 0;
@@ -41,8 +52,10 @@ export class Bridge {
    * @param {() => Channel} start makes a worker or a port with `answer` on its other side; again after a crash
    * @param {{
    *   onCrash?: (message: string, waiting: number) => void, loading?: number,
-   *   says?: { crashed?: (message: string) => string, notLoaded?: () => string, badReply?: () => string, silent?: () => string },
-   * }} [options] `onCrash` hears how many calls fail with it, and are not repeated; `loading`: milliseconds until `loaded` has to come, 0 for a port
+   *   says?: { crashed?: (message: string) => string, notLoaded?: () => string, badReply?: () => string, silent?: () =>
+   * string },
+   * }} [options] `onCrash` hears how many calls fail with it, and are not repeated; `loading`: milliseconds until
+   * `loaded` has to come, 0 for a port
    */
   constructor(start, options = {}) {
     this.#start = start;
@@ -53,7 +66,8 @@ export class Bridge {
    * @param {string} call
    * @param {object} args
    * @param {{ onProgress?: (progress: any) => void, transfer?: Transferable[], silence?: number }} [options]
-   *   `silence`: milliseconds without an answer or progress after which the call fails with kind "timeout", 0 for no limit
+   *   `silence`: milliseconds without an answer or progress after which the call fails with kind "timeout", 0 for no
+   * limit
    * @returns {Promise<any>}
    */
   call(call, args, { onProgress, transfer = [], silence = 0 } = {}) {
@@ -80,7 +94,12 @@ export class Bridge {
     });
   }
 
-  /** What can be asked twice, asked once more if the worker crashed meanwhile. @template T @param {() => Promise<T>} ask @returns {Promise<T>} */
+  /**
+   * What can be asked twice, asked once more if the worker crashed meanwhile.
+   * @template T
+   * @param {() => Promise<T>} ask
+   * @returns {Promise<T>}
+   */
   async repeated(ask) {
     this.#repeatable++;
     try {
@@ -106,7 +125,8 @@ export class Bridge {
       event.preventDefault();
       this.#crash(channel, event.message || this.#notLoaded());
     };
-    channel.onmessageerror = () => this.#crash(channel, this.#options.says?.badReply?.() ?? "a reply could not be read");
+    channel.onmessageerror = () =>
+      this.#crash(channel, this.#options.says?.badReply?.() ?? "a reply could not be read");
     const { loading = LOADING } = this.#options;
     if (loading) this.#loading = setTimeout(() => this.#crash(channel, this.#notLoaded()), loading);
     return channel;
@@ -165,10 +185,12 @@ export class Bridge {
  * @param {{ postMessage: (message: any, transfer: Transferable[]) => void, onmessage: any }} channel
  * @param {Record<string, (args: any, onProgress: (progress: any) => void) => any>} calls
  * @param {{ transferred?: (result: any) => Transferable[], isCrash?: (thrown: unknown) => boolean }} [options]
- *   `transferred`: what of a result moves instead of being copied; `isCrash`: what thrown values leave the worker unusable
+ *   `transferred`: what of a result moves instead of being copied; `isCrash`: what thrown values leave the worker
+ * unusable
  */
 export function answer(channel, calls, { transferred = () => [], isCrash = () => false } = {}) {
-  const post = (/** @type {Reply} */ reply, /** @type {Transferable[]} */ transfer = []) => channel.postMessage(reply, transfer);
+  const post = (/** @type {Reply} */ reply, /** @type {Transferable[]} */ transfer = []) =>
+    channel.postMessage(reply, transfer);
   channel.onmessage = async (/** @type {{ data: Request }} */ { data: { id, call, args } }) => {
     try {
       const result = await calls[call](args, (progress) => post({ id, progress }));

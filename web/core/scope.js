@@ -1,6 +1,13 @@
-/** Names of what the browser keeps for the page: an origin may hold several deployments of it, each below a path of its own. Pure. */
+/**
+ * Names of what the browser keeps for the page: an origin may hold several deployments of it, each below a path of its
+ * own. Pure.
+ */
 
-/** @param {string} name @param {string} path the page's, with slashes around it @returns {string} a name that files may have too */
+/**
+ * @param {string} name
+ * @param {string} path the page's, with slashes around it
+ * @returns {string} a name that files may have too
+ */
 export function scopedName(name, path) {
   const parts = path.split("/").filter(Boolean);
   return [name, ...parts].join("~");

@@ -9,7 +9,10 @@ export function createStore(reduce, initial) {
   let state = initial;
   /** @type {Set<(state: S, action: A) => void>} */
   const listeners = new Set();
-  /** What listeners have not heard yet: an action that a listener sends comes after the one that it hears. @type {{ state: S, action: A }[]} */
+  /**
+   * What listeners have not heard yet: an action that a listener sends comes after the one that it hears.
+   * @type {{ state: S, action: A }[]}
+   */
   const news = [];
   let telling = false;
 
@@ -22,7 +25,11 @@ export function createStore(reduce, initial) {
     telling = false;
   }
 
-  /** What one listener throws keeps no other from hearing. @param {(state: S, action: A) => void} listener @param {{ state: S, action: A }} next */
+  /**
+   * What one listener throws keeps no other from hearing.
+   * @param {(state: S, action: A) => void} listener
+   * @param {{ state: S, action: A }} next
+   */
   function hear(listener, next) {
     try {
       listener(next.state, next.action);

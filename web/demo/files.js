@@ -1,4 +1,7 @@
-/** The bundled demo's addresses -> its list, model files and LoRA files. All beside the page, whatever path it is served under. */
+/**
+ * The bundled demo's addresses -> its list, model files and LoRA files. All beside the page, whatever path it is served
+ * under.
+ */
 
 import { scoped } from "../core/scope.js";
 import { t } from "../words.js";
@@ -42,15 +45,23 @@ const CACHE = scoped("demo");
 
 /** Every file of the demo. @param {DemoCatalogue} catalogue */
 function filesOf({ files, loras }) {
-  return [...files.map(({ path, size }) => ({ path: `model/${path}`, size })), ...loras.map(({ file, size }) => ({ path: `loras/${file}`, size }))];
+  return [
+    ...files.map(({ path, size }) => ({ path: `model/${path}`, size })),
+    ...loras.map(({ file, size }) => ({ path: `loras/${file}`, size })),
+  ];
 }
 
 /** How much of the demo stays in this browser. @param {DemoCatalogue | null} catalogue */
 export async function demoKept(catalogue) {
   const files = catalogue ? filesOf(catalogue) : [];
-  const keys = catalogue && "caches" in globalThis && (await caches.has(CACHE)) ? await (await caches.open(CACHE)).keys() : [];
+  const keys =
+    catalogue && "caches" in globalThis && (await caches.has(CACHE)) ? await (await caches.open(CACHE)).keys() : [];
   const kept = new Set(keys.map(({ url }) => url.split("?")[0]));
-  return { kept: files.filter(({ path }) => kept.has(address(path).href)).length, all: files.length, bytes: files.reduce((sum, { size }) => sum + size, 0) };
+  return {
+    kept: files.filter(({ path }) => kept.has(address(path).href)).length,
+    all: files.length,
+    bytes: files.reduce((sum, { size }) => sum + size, 0),
+  };
 }
 
 /** Every file is asked for once: the service worker keeps them. @param {DemoCatalogue | null} catalogue */
@@ -73,7 +84,7 @@ async function download(path, { size, onBytes } = {}) {
   });
   if (!response.ok || !response.body) throw failure(path, t("demo.answered", { status: response.status }));
   const chunks = [];
-  for (const reader = response.body.getReader(); ; ) {
+  for (const reader = response.body.getReader(); ;) {
     const { done, value } = await reader.read();
     if (done) break;
     chunks.push(value);

@@ -6,25 +6,65 @@
 
 /** @type {ChangeForm} */
 export const FIRST_FORM = {
-  to: "", dtype: "", alpha: "usual", asLora: false, rank: null, drop: false, keepLeftovers: false, without: [], withoutKeys: [], zeroNonFinite: false,
-  rule: "energy", fixed: 16, energy: 98,
+  to: "",
+  dtype: "",
+  alpha: "usual",
+  asLora: false,
+  rank: null,
+  drop: false,
+  keepLeftovers: false,
+  without: [],
+  withoutKeys: [],
+  zeroNonFinite: false,
+  rule: "energy",
+  fixed: 16,
+  energy: 98,
   strengths: {},
-  set: [], remove: [], stripPrivate: false, repairHashes: false,
-  strength: 1, others: [],
+  set: [],
+  remove: [],
+  stripPrivate: false,
+  repairHashes: false,
+  strength: 1,
+  others: [],
 };
 
 /** @type {Change} */
-export const FIRST_CHANGE = { kind: "convert", form: FIRST_FORM, status: "idle", done: 0, preview: null, result: null, error: null };
+export const FIRST_CHANGE = {
+  kind: "convert",
+  form: FIRST_FORM,
+  status: "idle",
+  done: 0,
+  preview: null,
+  result: null,
+  error: null,
+};
 
 /** Kinds whose preview reads headers only, so that it can follow every key press. */
 export const QUICK = ["convert", "blocks", "metadata", "bake", "export"];
 
-/** The edit, and the ids of the files after the one on show that it takes. @param {Change} change @returns {{ edit: Edit, others: string[] }} */
+/**
+ * The edit, and the ids of the files after the one on show that it takes.
+ * @param {Change} change
+ * @returns {{ edit: Edit, others: string[] }}
+ */
 export function editOf({ kind, form }) {
   const { to, dtype, alpha, asLora, rank, drop, keepLeftovers, without, withoutKeys, zeroNonFinite, strengths } = form;
   const same = { to: to || null, dtype: dtype || null };
   const rule = form.rule === "fixed" ? { fixed: form.fixed } : { energy: form.energy / 100 };
-  const convert = { kind: /** @type {const} */ ("convert"), to: null, dtype: null, alpha, as_lora: false, rank: null, drop, keep_leftovers: keepLeftovers, strengths: {}, without, without_keys: withoutKeys, zero_non_finite: zeroNonFinite };
+  const convert = {
+    kind: /** @type {const} */ ("convert"),
+    to: null,
+    dtype: null,
+    alpha,
+    as_lora: false,
+    rank: null,
+    drop,
+    keep_leftovers: keepLeftovers,
+    strengths: {},
+    without,
+    without_keys: withoutKeys,
+    zero_non_finite: zeroNonFinite,
+  };
   switch (kind) {
     case "convert":
       return { edit: { ...convert, ...same, as_lora: asLora, rank }, others: [] };
@@ -34,28 +74,77 @@ export function editOf({ kind, form }) {
       return { edit: { kind, rule, most: null, ...same, drop }, others: [] };
     case "metadata": {
       const set = form.set.filter(([key]) => key.trim());
-      return { edit: { kind, set, remove: form.remove, strip_private: form.stripPrivate, repair_hashes: form.repairHashes }, others: [] };
+      return {
+        edit: { kind, set, remove: form.remove, strip_private: form.stripPrivate, repair_hashes: form.repairHashes },
+        others: [],
+      };
     }
     case "merge": {
-      const parts = [form.strength, ...form.others.map(({ strength }) => strength)].map((strength) => ({ strength, strengths: {} }));
-      return { edit: { kind, parts, options: { rule: form.rule === "fixed" ? rule : null, to: null, dtype: dtype || null, drop } }, others: form.others.map(({ id }) => id) };
+      const parts = [form.strength, ...form.others.map(({ strength }) => strength)].map((strength) => ({
+        strength,
+        strengths: {},
+      }));
+      return {
+        edit: {
+          kind,
+          parts,
+          options: { rule: form.rule === "fixed" ? rule : null, to: null, dtype: dtype || null, drop },
+        },
+        others: form.others.map(({ id }) => id),
+      };
     }
     case "bake":
-      return { edit: { kind, parts: form.others.map(({ strength }) => ({ strength, strengths: {} })) }, others: form.others.map(({ id }) => id) };
+      return {
+        edit: { kind, parts: form.others.map(({ strength }) => ({ strength, strengths: {} })) },
+        others: form.others.map(({ id }) => id),
+      };
     case "extract":
-      return { edit: { kind, rank: form.fixed, to: to || "kohya", dtype: dtype || "F16" }, others: form.others.map(({ id }) => id) };
+      return {
+        edit: { kind, rank: form.fixed, to: to || "kohya", dtype: dtype || "F16" },
+        others: form.others.map(({ id }) => id),
+      };
     case "export":
       return { edit: { kind }, others: [] };
   }
 }
 
-/** An edit of one file as the panel holds it; null for one that it has no form for. @param {Edit} edit @returns {{ kind: import("../types.d.ts").ChangeKind, form: Partial<ChangeForm> } | null} */
+/**
+ * An edit of one file as the panel holds it; null for one that it has no form for.
+ * @param {Edit} edit
+ * @returns {{ kind: import("../types.d.ts").ChangeKind, form: Partial<ChangeForm> } | null}
+ */
 export function changeOf(edit) {
   switch (edit.kind) {
     case "convert": {
-      const { to, dtype, alpha, as_lora, rank, drop, keep_leftovers, strengths, without, without_keys, zero_non_finite } = edit;
+      const {
+        to,
+        dtype,
+        alpha,
+        as_lora,
+        rank,
+        drop,
+        keep_leftovers,
+        strengths,
+        without,
+        without_keys,
+        zero_non_finite,
+      } = edit;
       if (Object.keys(strengths).length) return { kind: "blocks", form: { strengths } };
-      return { kind: "convert", form: { to: to ?? "", dtype: dtype ?? "", alpha, asLora: as_lora, rank, drop, keepLeftovers: keep_leftovers, without, withoutKeys: without_keys, zeroNonFinite: zero_non_finite } };
+      return {
+        kind: "convert",
+        form: {
+          to: to ?? "",
+          dtype: dtype ?? "",
+          alpha,
+          asLora: as_lora,
+          rank,
+          drop,
+          keepLeftovers: keep_leftovers,
+          without,
+          withoutKeys: without_keys,
+          zeroNonFinite: zero_non_finite,
+        },
+      };
     }
     case "resize": {
       const { rule, to, dtype, drop } = edit;
@@ -64,7 +153,15 @@ export function changeOf(edit) {
       return "energy" in rule ? { kind: "resize", form: { ...same, rule: "energy", energy: 100 * rule.energy } } : null;
     }
     case "metadata":
-      return { kind: "metadata", form: { set: edit.set, remove: edit.remove, stripPrivate: edit.strip_private, repairHashes: edit.repair_hashes } };
+      return {
+        kind: "metadata",
+        form: {
+          set: edit.set,
+          remove: edit.remove,
+          stripPrivate: edit.strip_private,
+          repairHashes: edit.repair_hashes,
+        },
+      };
     case "export":
       return { kind: "export", form: {} };
     default:
@@ -74,8 +171,33 @@ export function changeOf(edit) {
 
 /** Whether anything would change. @param {Change} change */
 export function asksForSomething({ kind, form }) {
-  const { to, dtype, alpha, asLora, drop, without, withoutKeys, zeroNonFinite, strengths, set, remove, stripPrivate, repairHashes, others } = form;
-  if (kind === "convert") return !!(to || dtype || asLora || drop || alpha !== "usual" || without.length || withoutKeys.length || zeroNonFinite);
+  const {
+    to,
+    dtype,
+    alpha,
+    asLora,
+    drop,
+    without,
+    withoutKeys,
+    zeroNonFinite,
+    strengths,
+    set,
+    remove,
+    stripPrivate,
+    repairHashes,
+    others,
+  } = form;
+  if (kind === "convert")
+    return !!(
+      to ||
+      dtype ||
+      asLora ||
+      drop ||
+      alpha !== "usual" ||
+      without.length ||
+      withoutKeys.length ||
+      zeroNonFinite
+    );
   if (kind === "blocks") return Object.values(strengths).some((strength) => strength !== 1);
   if (kind === "metadata") return set.some(([key]) => key.trim()) || remove.length > 0 || stripPrivate || repairHashes;
   if (["merge", "bake", "extract"].includes(kind)) return others.length > 0;
@@ -100,13 +222,25 @@ export function newName(name, { kind, form }) {
   return [stem, told[kind], "safetensors"].filter(Boolean).join(".");
 }
 
-/** What a change of the panel makes of it: what was planned or made before is of something else. @param {Change} change @param {import("../types.d.ts").Action} action @returns {Change} */
+/**
+ * What a change of the panel makes of it: what was planned or made before is of something else.
+ * @param {Change} change
+ * @param {import("../types.d.ts").Action} action
+ * @returns {Change}
+ */
 export function changeReduce(change, action) {
   switch (action.type) {
     case "change/opened":
       return { ...FIRST_CHANGE, kind: action.kind, form: { ...FIRST_FORM, ...action.form } };
     case "change/edited":
-      return { ...change, form: { ...change.form, ...action.change }, status: "idle", preview: null, result: null, error: null };
+      return {
+        ...change,
+        form: { ...change.form, ...action.change },
+        status: "idle",
+        preview: null,
+        result: null,
+        error: null,
+      };
     case "change/plan":
       return { ...change, status: "planning", done: 0, error: null };
     case "change/planned":

@@ -1,4 +1,7 @@
-/** The engine's methods as calls of its worker; a crashed worker is replaced at the next call, and what can be asked twice is asked once more. */
+/**
+ * The engine's methods as calls of its worker; a crashed worker is replaced at the next call, and what can be asked
+ * twice is asked once more.
+ */
 
 import { Bridge } from "../core/rpc.js";
 import { t } from "../words.js";
@@ -10,13 +13,17 @@ export class EngineClient {
   #bridge;
   #connect;
 
-  /** What the present worker was given: adapters by sha256, and a model by its key, "" for none. A fresh one knows nothing. */
+  /**
+   * What the present worker was given: adapters by sha256, and a model by its key, "" for none. A fresh one knows
+   * nothing.
+   */
   known = new Set();
   model = "";
 
   /**
    * @param {() => Worker} start makes an engine's worker
-   * @param {(message: string) => void} onCrash told of a worker that broke while no call waited: a waiting call is rejected instead
+   * @param {(message: string) => void} onCrash told of a worker that broke while no call waited: a waiting call is
+   * rejected instead
    * @param {(address: string) => MessagePort} connect gives a port through which the bytes at an address are read
    */
   constructor(start, onCrash, connect) {
@@ -27,7 +34,11 @@ export class EngineClient {
         this.model = "";
         if (!waiting) onCrash(message);
       },
-      says: { crashed: (message) => t("engine.stopped", { message }), notLoaded: () => t("engine.not_loaded"), badReply: () => t("engine.bad_reply") },
+      says: {
+        crashed: (message) => t("engine.stopped", { message }),
+        notLoaded: () => t("engine.not_loaded"),
+        badReply: () => t("engine.bad_reply"),
+      },
     });
   }
 
@@ -38,7 +49,10 @@ export class EngineClient {
 
   /**
    * Reads one of the `parts` of a file, for `inspect` of any worker.
-   * @param {Place} place @param {number} part @param {number} parts @param {(progress: any) => void} onProgress hears of `ReadProgress`
+   * @param {Place} place
+   * @param {number} part
+   * @param {number} parts
+   * @param {(progress: any) => void} onProgress hears of `ReadProgress`
    * @returns {Promise<object[]>}
    */
   async measure(place, part, parts, onProgress) {
@@ -51,18 +65,28 @@ export class EngineClient {
    * @returns {Promise<import("./types.d.ts").Inspected>}
    */
   async inspect(place, known, onProgress) {
-    const inspected = await this.#bridge.repeated(async () => this.#call("inspect", { place: await this.#reached(place), known }, onProgress));
+    const inspected = await this.#bridge.repeated(async () =>
+      this.#call("inspect", { place: await this.#reached(place), known }, onProgress),
+    );
     this.known.add(inspected.report.sha256);
     return inspected;
   }
 
-  /** Lets `generate` use a file that another worker inspected. @param {string} sha256 @param {Place} place @returns {Promise<void>} */
+  /**
+   * Lets `generate` use a file that another worker inspected.
+   * @param {string} sha256
+   * @param {Place} place
+   * @returns {Promise<void>}
+   */
   async remember(sha256, place) {
     await this.#call("remember", { sha256, place: await this.#reached(place) });
     this.known.add(sha256);
   }
 
-  /** Asks the running `measure` and `inspect` to stop: they then reject with kind "cancelled". @returns {Promise<void>} */
+  /**
+   * Asks the running `measure` and `inspect` to stop: they then reject with kind "cancelled".
+   * @returns {Promise<void>}
+   */
   stopReading() {
     return this.#call("stopReading", {});
   }
@@ -77,20 +101,30 @@ export class EngineClient {
     return this.#bridge.repeated(async () => this.#call("explainLog", { place: await this.#reached(place), line }));
   }
 
-  /** @param {Place} place @param {string} path a layer's @returns {Promise<import("./types.d.ts").LayerSpectrum | null>} */
+  /**
+   * @param {Place} place
+   * @param {string} path a layer's
+   * @returns {Promise<import("./types.d.ts").LayerSpectrum | null>}
+   */
   spectrum(place, path) {
     return this.#bridge.repeated(async () => this.#call("spectrum", { place: await this.#reached(place), path }));
   }
 
   /**
    * What a base model's weights say of a report's strengths.
-   * @param {Place} place @param {import("../files/opened.js").ModelFiles} base @param {import("./types.d.ts").Measures} measures the report's
+   * @param {Place} place
+   * @param {import("../files/opened.js").ModelFiles} base
+   * @param {import("./types.d.ts").Measures} measures the report's
    * @param {(done: any) => void} onProgress hears of each hundredth, 0 to 1
    * @returns {Promise<import("./types.d.ts").Weighing>}
    */
   async weigh(place, base, { modules, coverage, health }, onProgress) {
     const measures = { modules, coverage, health };
-    return this.#call("weigh", { place: await this.#reached(place), base: await this.#allReached(base), measures }, onProgress);
+    return this.#call(
+      "weigh",
+      { place: await this.#reached(place), base: await this.#allReached(base), measures },
+      onProgress,
+    );
   }
 
   /** Asks the running `weigh` to stop: it then rejects with kind "cancelled". @returns {Promise<void>} */
@@ -100,7 +134,9 @@ export class EngineClient {
 
   /** @param {Place} a @param {Place} b @returns {Promise<import("./types.d.ts").ComparedFiles>} */
   compare(a, b) {
-    return this.#bridge.repeated(async () => this.#call("compare", { a: await this.#reached(a), b: await this.#reached(b) }));
+    return this.#bridge.repeated(async () =>
+      this.#call("compare", { a: await this.#reached(a), b: await this.#reached(b) }),
+    );
   }
 
   /** @returns {Promise<import("./types.d.ts").GpuInfo>} */
@@ -123,7 +159,8 @@ export class EngineClient {
   /**
    * @param {string} key
    * @param {string} name
-   * @param {{ place: Place, merges: Uint8Array, vae?: Place }} parts a single-file checkpoint, CLIP's gzipped merges, and a VAE in place of its own
+   * @param {{ place: Place, merges: Uint8Array, vae?: Place }} parts a single-file checkpoint, CLIP's gzipped merges,
+   * and a VAE in place of its own
    * @returns {Promise<import("./types.d.ts").ModelInfo>}
    */
   async openCheckpoint(key, name, { place, merges, vae }) {
@@ -135,7 +172,8 @@ export class EngineClient {
 
   /**
    * @param {import("./types.d.ts").Recipe} recipe
-   * @param {{ start?: Uint8Array, mask?: Uint8Array, preview: boolean }} given RGBA pixels of the recipe's size, where it has a `denoise` and is `masked`
+   * @param {{ start?: Uint8Array, mask?: Uint8Array, preview: boolean }} given RGBA pixels of the recipe's size, where
+   * it has a `denoise` and is `masked`
    * @param {(progress: Progress) => void} onProgress
    * @returns {Promise<import("./types.d.ts").GeneratedImage>}
    */
@@ -143,7 +181,12 @@ export class EngineClient {
     return this.#call("generate", { recipe, ...given }, onProgress);
   }
 
-  /** What an image says of how it was made. @param {string} name @param {Uint8Array} bytes @returns {Promise<import("./types.d.ts").ImageInfo>} */
+  /**
+   * What an image says of how it was made.
+   * @param {string} name
+   * @param {Uint8Array} bytes
+   * @returns {Promise<import("./types.d.ts").ImageInfo>}
+   */
   readImage(name, bytes) {
     return this.#bridge.repeated(() => this.#call("readImage", { name, bytes }));
   }
@@ -163,7 +206,9 @@ export class EngineClient {
    * @returns {Promise<import("./types.d.ts").Preview>}
    */
   previewEdit(edit, places, onProgress) {
-    return this.#bridge.repeated(async () => this.#call("previewEdit", { edit, places: await this.#allReached(places) }, onProgress));
+    return this.#bridge.repeated(async () =>
+      this.#call("previewEdit", { edit, places: await this.#allReached(places) }, onProgress),
+    );
   }
 
   /**
@@ -196,7 +241,11 @@ export class EngineClient {
     for (const each of this.known) if (URL.canParse(each)) this.known.delete(each);
   }
 
-  /** Names of the kernels that are timed: small shapes, or those of published models. @param {boolean} full @returns {Promise<string[]>} */
+  /**
+   * Names of the kernels that are timed: small shapes, or those of published models.
+   * @param {boolean} full
+   * @returns {Promise<string[]>}
+   */
   benchNames(full) {
     return this.#call("benchNames", { full });
   }
@@ -206,7 +255,12 @@ export class EngineClient {
     return this.#call("benchRoof", {});
   }
 
-  /** Times one kernel, after `benchRoof`. @param {boolean} full @param {string} name @returns {Promise<import("./types.d.ts").Row>} */
+  /**
+   * Times one kernel, after `benchRoof`.
+   * @param {boolean} full
+   * @param {string} name
+   * @returns {Promise<import("./types.d.ts").Row>}
+   */
   benchCase(full, name) {
     return this.#call("benchCase", { full, name });
   }

@@ -9,6 +9,9 @@ const SILENCE = 120_000;
 
 /** @param {MessagePort} port @returns {Reader} */
 export function readerOf(port) {
-  const bridge = new Bridge(() => port, { loading: 0, says: { silent: () => "The worker that reads web addresses does not answer." } });
+  const bridge = new Bridge(() => port, {
+    loading: 0,
+    says: { silent: () => "The worker that reads web addresses does not answer." },
+  });
   return (start, end) => bridge.call("read", { start, end }, { silence: SILENCE });
 }

@@ -6,7 +6,9 @@ import { cores } from "../world.js";
 /** @typedef {import("./protocol.js").Place} Place */
 /** @typedef {{ done: number, rows: import("./types.d.ts").ModuleRow[] }} Progress `done` is 0 to 1 of all work */
 
-/** Bytes below which one worker is done before others have started, and above which a layer takes too much memory twice. */
+/**
+ * Bytes below which one worker is done before others have started, and above which a layer takes too much memory twice.
+ */
 const SMALL = 24 << 20;
 const LARGE = 2 ** 31;
 /** Workers at most: each takes 40 MB of memory, and the page has to draw what they read. */
@@ -33,7 +35,11 @@ export class Readers {
     this.#another = another;
   }
 
-  /** @param {Place} place @param {(progress: Progress) => void} onProgress @returns {Promise<import("./types.d.ts").Inspected>} */
+  /**
+   * @param {Place} place
+   * @param {(progress: Progress) => void} onProgress
+   * @returns {Promise<import("./types.d.ts").Inspected>}
+   */
   async inspect(place, onProgress) {
     const shared = "file" in place && place.file.size >= SMALL && place.file.size <= LARGE;
     const known = shared ? await this.#measured(place, onProgress) : [];
@@ -44,7 +50,10 @@ export class Readers {
 
   /**
    * The rows of many files, told one by one; an aborted signal leaves the rest.
-   * @template T @param {Iterable<T>} files @param {(file: T, worker: EngineClient) => Promise<void>} read @param {AbortSignal} signal
+   * @template T
+   * @param {Iterable<T>} files
+   * @param {(file: T, worker: EngineClient) => Promise<void>} read
+   * @param {AbortSignal} signal
    */
   async each(files, read, signal) {
     const left = files[Symbol.iterator]();
@@ -75,7 +84,11 @@ export class Readers {
     for (const worker of workers) if (this.#helpers.delete(worker)) worker.end();
   }
 
-  /** The numbers of every part; of one whose worker broke, none, so that the report reads them. @param {Place} place @param {(progress: Progress) => void} onProgress */
+  /**
+   * The numbers of every part; of one whose worker broke, none, so that the report reads them.
+   * @param {Place} place
+   * @param {(progress: Progress) => void} onProgress
+   */
   async #measured(place, onProgress) {
     const workers = this.#together();
     const parts = workers.length;

@@ -13,7 +13,11 @@ const PIECE = 16 << 20;
  * }} Sink `begin` writes over the file's first bytes
  */
 
-/** @param {string} name @param {string} session the page's name for itself, which it holds a lock on @returns {Promise<Sink>} */
+/**
+ * @param {string} name
+ * @param {string} session the page's name for itself, which it holds a lock on
+ * @returns {Promise<Sink>}
+ */
 export async function openSink(name, session) {
   try {
     return await diskSink(name, session);

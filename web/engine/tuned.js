@@ -8,7 +8,10 @@ const NAME = scoped("tuning.json");
 const place = async (create) => (await navigator.storage.getDirectory()).getFileHandle(NAME, { create });
 
 /** The text that was kept, "" where there is none or the browser keeps nothing. @returns {Promise<string>} */
-export const load = () => place(false).then(async (handle) => (await handle.getFile()).text()).catch(() => "");
+export const load = () =>
+  place(false)
+    .then(async (handle) => (await handle.getFile()).text())
+    .catch(() => "");
 
 /** @param {string} text @returns {Promise<void>} where the browser keeps nothing, nothing happens */
 export async function save(text) {

@@ -17,7 +17,8 @@ askForSubgroups();
 const starting = init().then(
   () => new Engine(),
   (thrown) => {
-    const message = `The engine could not be started: ${asError(thrown).message}. Reload the page; a browser older than 2023 may be too old for it.`;
+    const why = asError(thrown).message;
+    const message = `The engine could not be started: ${why}. Reload the page; an old browser may lack what it needs.`;
     throw { kind: "engine_start", message };
   },
 );
@@ -31,7 +32,10 @@ function found(place) {
   return "address" in place ? { ...place, read: readers.get(place.address) } : place;
 }
 
-/** @type {Record<import("./protocol.js").CallName, (engine: Engine, args: any, onProgress: (progress: Progress) => void) => any>} */
+/**
+ * @type {Record<import("./protocol.js").CallName, (engine: Engine, args: any, onProgress: (progress: Progress) => void)
+ * => any>}
+ */
 const calls = {
   connect: (_engine, { address, port }) => void readers.set(address, readerOf(port)),
   header: (engine, { place }) => engine.inspect_header(found(place)),
@@ -41,7 +45,8 @@ const calls = {
   stopReading: (engine) => engine.stop_reading(),
   summarize: (engine, { place }) => engine.summarize(found(place)),
   explainLog: (engine, { place, line }) => engine.explain_log(found(place), line),
-  weigh: (engine, { place, base, measures }, onProgress) => engine.weigh(found(place), base.map(found), measures, onProgress),
+  weigh: (engine, { place, base, measures }, onProgress) =>
+    engine.weigh(found(place), base.map(found), measures, onProgress),
   stopWeighing: (engine) => engine.stop_weighing(),
   spectrum: (engine, { place, path }) => engine.spectrum(found(place), path),
   compare: (engine, { a, b }) => engine.compare(found(a), found(b)),
@@ -50,7 +55,8 @@ const calls = {
   stopEdit: (engine) => engine.stop_edit(),
   gpu: (engine) => engine.gpu(),
   openModel: (engine, { name, files }) => engine.open_model(name, files.map(found)),
-  openCheckpoint: (engine, { name, place, merges, vae }) => engine.open_checkpoint(name, found(place), merges, vae && found(vae)),
+  openCheckpoint: (engine, { name, place, merges, vae }) =>
+    engine.open_checkpoint(name, found(place), merges, vae && found(vae)),
   generate: drawn,
   benchNames: (engine, { full }) => engine.bench_names(full),
   benchRoof: (engine) => engine.bench_roof(),
@@ -100,7 +106,10 @@ function isCrash(thrown) {
   return thrown instanceof WebAssembly.RuntimeError;
 }
 
-const answers = Object.entries(calls).map(([name, call]) => [name, async (/** @type {any} */ args, /** @type {any} */ onProgress) => call(await starting, args, onProgress)]);
+const answers = Object.entries(calls).map(([name, call]) => [
+  name,
+  async (/** @type {any} */ args, /** @type {any} */ onProgress) => call(await starting, args, onProgress),
+]);
 answer(scope, Object.fromEntries(answers), { transferred, isCrash });
 loaded(scope);
 

@@ -2,6 +2,7 @@
 
 /** @typedef {import("../engine/protocol.js").Place} Kept */
 /** @typedef {({ path: string } & Kept)[]} ModelFiles */
+/** @typedef {import("../types.d.ts").Entry} Entry */
 
 /** @type {Map<string, Kept>} */
 const kept = new Map();
@@ -23,7 +24,11 @@ export function keepDropped(adapters) {
   });
 }
 
-/** Keeps a file that lies at an address, under an id of its own. @param {import("../remote/address.js").Remote} remote @returns {string} */
+/**
+ * Keeps a file that lies at an address, under an id of its own.
+ * @param {import("../remote/address.js").Remote} remote
+ * @returns {string}
+ */
 export function keepRemote(remote) {
   const id = `address:${++count}`;
   kept.set(id, remote);
@@ -68,4 +73,14 @@ export function fileOf(id) {
 /** @param {string} id */
 export function folderOf(id) {
   return folders.get(id);
+}
+
+/**
+ * What is known of a file before it is read.
+ * @param {string} id
+ * @param {{ name: string, size: number }} file
+ * @returns {Entry}
+ */
+export function newEntry(id, { name, size }) {
+  return { id, name, size, status: "reading", report: null, fixes: [], error: null, done: 0, secondsLeft: null };
 }

@@ -8,7 +8,12 @@ export function areParameters(text) {
   return text.length < 100_000 && PARAMETERS.test(text);
 }
 
-/** A PNG of nothing but one text, as which the engine reads texts: it needs no pixels and no checksums. @param {string} keyword @param {string} text @returns {Uint8Array} */
+/**
+ * A PNG of nothing but one text, as which the engine reads texts: it needs no pixels and no checksums.
+ * @param {string} keyword
+ * @param {string} text
+ * @returns {Uint8Array}
+ */
 export function pngOfText(keyword, text) {
   const data = new TextEncoder().encode(`${keyword}\0${text}`);
   return new Uint8Array([0x89, ...ascii("PNG\r\n\x1a\n"), ...chunk("tEXt", data), ...chunk("IEND", new Uint8Array())]);

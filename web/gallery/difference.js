@@ -1,7 +1,10 @@
 /** Two images of one size -> where they differ, and how much. Pure, but for remembering its last answers. */
 
 /** @typedef {import("../ui/elements/pixel-image.js").Pixels} Pixels */
-/** @typedef {{ pixels: Pixels, most: number, mean: number }} Difference `most` and `mean` in grey levels, of 255; `pixels` stretched until `most` is white */
+/**
+ * @typedef {{ pixels: Pixels, most: number, mean: number }} Difference `most` and `mean` in grey levels, of 255;
+ * `pixels` stretched until `most` is white
+ */
 
 /** @type {WeakMap<Pixels, WeakMap<Pixels, Difference>>} */
 const known = new WeakMap();

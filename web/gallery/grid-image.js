@@ -16,7 +16,8 @@ export async function gridImage({ title, x, y, cells }) {
   if (!measure) throw { kind: "image", message: t("error.canvas_grid") };
   measure.font = font(15);
   const labelled = y.name ? [...y.ticks.map(({ label }) => label), y.name] : [];
-  const left = GAP + Math.ceil(Math.max(0, ...labelled.map((text) => measure.measureText(text).width))) + (y.name ? GAP : 0);
+  const left =
+    GAP + Math.ceil(Math.max(0, ...labelled.map((text) => measure.measureText(text).width))) + (y.name ? GAP : 0);
   const top = GAP + LINE * (x.name ? 2 : 1) + GAP;
 
   const canvas = new OffscreenCanvas(left + x.ticks.length * (wide + GAP), top + y.ticks.length * (high + GAP));
@@ -29,7 +30,10 @@ export async function gridImage({ title, x, y, cells }) {
   context.fillText(title, GAP, GAP + LINE / 2, canvas.width - 2 * GAP);
   context.font = font(15);
   context.textAlign = "center";
-  if (x.name) x.ticks.forEach(({ label }, at) => context.fillText(label, left + at * (wide + GAP) + wide / 2, GAP + LINE * 1.5, wide));
+  if (x.name)
+    x.ticks.forEach(({ label }, at) =>
+      context.fillText(label, left + at * (wide + GAP) + wide / 2, GAP + LINE * 1.5, wide),
+    );
   context.textAlign = "left";
   if (y.name) y.ticks.forEach(({ label }, at) => context.fillText(label, GAP, top + at * (high + GAP) + high / 2));
 

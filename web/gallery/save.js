@@ -1,4 +1,7 @@
-/** Images, texts and edited files -> files among the user's downloads, by their names. The browser gives each a name of its own: nothing is overwritten. */
+/**
+ * Images, texts and edited files -> files among the user's downloads, by their names. The browser gives each a name of
+ * its own: nothing is overwritten.
+ */
 
 import { gridImage } from "./grid-image.js";
 import { download } from "../world.js";
@@ -9,7 +12,9 @@ import { download } from "../world.js";
 
 /** The image as a file with its recipe. @param {Drawing} drawing */
 export function imageFile(drawing) {
-  return new File([/** @type {BlobPart} */ (drawing.image.png)], `${fileName(nameOf(drawing))}.png`, { type: "image/png" });
+  return new File([/** @type {BlobPart} */ (drawing.image.png)], `${fileName(nameOf(drawing))}.png`, {
+    type: "image/png",
+  });
 }
 
 /** @param {Drawing} drawing */
@@ -21,7 +26,10 @@ export function saveDrawing(drawing) {
 export async function saveHistory({ items }) {
   if (!items.length) return null;
   const { downloadZip } = await import("client-zip");
-  const files = items.map((item, at) => ({ input: imageFile(item), name: `${String(at + 1).padStart(4, "0")}-${imageFile(item).name}` }));
+  const files = items.map((item, at) => ({
+    input: imageFile(item),
+    name: `${String(at + 1).padStart(4, "0")}-${imageFile(item).name}`,
+  }));
   return download("lora-loupe-images.zip", await downloadZip(files).blob());
 }
 

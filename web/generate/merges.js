@@ -1,4 +1,6 @@
-/** CLIP's list of merges, which single-file checkpoints do not bring: fetched from beside the page when one is opened. */
+/**
+ * CLIP's list of merges, which single-file checkpoints do not bring: fetched from beside the page when one is opened.
+ */
 
 import { t } from "../words.js";
 

@@ -12,7 +12,12 @@ export const WEIGHT_STEPS = { diffusers: 0, a1111: 0.1, comfyui: 0.05 };
 const GROUP = /\(([^()<>]*):(\d*\.?\d+)\)/g;
 const LORA = /<([^<>]*?):(-?\d*\.?\d+)>/g;
 
-/** The text with the weight at its selection changed by a step; null if nothing is there to weigh. @param {Selected} selected @param {number} step @returns {Selected | null} */
+/**
+ * The text with the weight at its selection changed by a step; null if nothing is there to weigh.
+ * @param {Selected} selected
+ * @param {number} step
+ * @returns {Selected | null}
+ */
 export function reweighted({ text, start, end }, step) {
   const lora = around(text, LORA, start, end);
   if (lora) return replaced(text, lora, (name, weight) => `<${name}:${rounded(weight + step)}>`);
@@ -32,12 +37,23 @@ export function reweighted({ text, start, end }, step) {
   return { text: text.slice(0, from) + weighed + text.slice(to), start: from + 1, end: from + 1 + words.length };
 }
 
-/** The match of a pattern that holds the whole selection. @param {string} text @param {RegExp} pattern @param {number} start @param {number} end */
+/**
+ * The match of a pattern that holds the whole selection.
+ * @param {string} text
+ * @param {RegExp} pattern
+ * @param {number} start
+ * @param {number} end
+ */
 function around(text, pattern, start, end) {
   return [...text.matchAll(pattern)].find(({ index, 0: all }) => index <= start && end <= index + all.length);
 }
 
-/** The weighed words stay selected. @param {string} text @param {RegExpExecArray} match @param {(words: string, weight: number) => string} as */
+/**
+ * The weighed words stay selected.
+ * @param {string} text
+ * @param {RegExpExecArray} match
+ * @param {(words: string, weight: number) => string} as
+ */
 function replaced(text, { index, 0: all, 1: words, 2: weight }, as) {
   const made = as(words, Number(weight));
   const start = index + made.indexOf(words);
@@ -64,7 +80,13 @@ function rounded(weight) {
   return Math.round(weight * 100) / 100;
 }
 
-/** Names that fit what is typed before the cursor, and what each puts in its place; null for none. @param {State} state @param {string} text @param {number} at @returns {State["completion"]} */
+/**
+ * Names that fit what is typed before the cursor, and what each puts in its place; null for none.
+ * @param {State} state
+ * @param {string} text
+ * @param {number} at
+ * @returns {State["completion"]}
+ */
 export function completion(state, text, at) {
   const { program } = state.form;
   const before = text.slice(Math.max(0, at - 200), at);

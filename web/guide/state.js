@@ -11,7 +11,12 @@ export function reduceGuide(state, action) {
   return !step || state.guide?.includes(step) ? state : { ...state, guide: [...(state.guide ?? []), step] };
 }
 
-/** The step that an action completes. @param {State} state @param {import("../types.d.ts").Action} action @returns {GuideStep | null} */
+/**
+ * The step that an action completes.
+ * @param {State} state
+ * @param {import("../types.d.ts").Action} action
+ * @returns {GuideStep | null}
+ */
 function stepOf(state, action) {
   switch (action.type) {
     case "files/read":

@@ -8,7 +8,38 @@ import { byId, emptyDocument, styleRules } from "../world.js";
 
 /** @param {Report} report */
 export function reportMarkdown(report) {
-  const { file, verdict, base, algorithms, convention, modules, size, sha256, problems, loaders, coverage, training, hashes, health } = report;
+  const { file, verdict, problems, loaders, coverage, training, health } = report;
+  const changed = coverage.filter(({ covered }) => covered);
+  const parts = [
+    `# ${markdown(file)}`,
+    markdown([verdict, ...(health?.sentences ?? [])].map(say).join(" ")),
+    table(["", ""], factsOf(report)),
+    ...section(t("export.problems"), problems, problemList),
+    ...section(t("works.title"), loaders, loaderTable),
+    ...section(t("map.title"), changed, coverageTable),
+    ...section(t("section.training"), training?.settings ?? [], (settings) =>
+      table(
+        ["", ""],
+        settings.map(({ label, value }) => [say(label), say(value)]),
+      ),
+    ),
+  ];
+  return `${parts.join("\n\n")}\n`;
+}
+
+/**
+ * A heading and what stands below it; nothing for an empty list.
+ * @template T
+ * @param {string} title
+ * @param {T[]} list
+ * @param {(list: T[]) => string} text
+ */
+function section(title, list, text) {
+  return list.length ? [`## ${title}`, text(list)] : [];
+}
+
+/** @param {Report} report */
+function factsOf({ base, algorithms, convention, modules, size, sha256, hashes }) {
   const facts = [
     [t("fact.made_for"), base.family === "unknown" ? "" : base.label],
     [t("fact.algorithm"), algorithms.map((name) => word("algorithm", name)).join(", ")],
@@ -19,21 +50,37 @@ export function reportMarkdown(report) {
     [t("fact.size"), formatBytes(size)],
     ["SHA-256", sha256 && `\`${sha256}\``],
     ["AutoV3", hashes?.auto_v3 ? `\`${hashes.auto_v3}\`` : ""],
-  ].filter(([, value]) => value);
-  const changed = coverage.filter(({ covered }) => covered);
-  return [
-    `# ${markdown(file)}`,
-    markdown([verdict, ...(health?.sentences ?? [])].map(say).join(" ")),
-    table(["", ""], facts),
-    ...(problems.length ? [`## ${t("export.problems")}`, problems.map((problem) => `- **${word("problem", problem.class)}**: ${markdown(say(problem.message))}`).join("\n")] : []),
-    ...(loaders.length
-      ? [`## ${t("works.title")}`, table([t("export.program"), "", t("export.why")], loaders.map(({ label, status, applied, total, reason }) => [label, t("export.status", { status: word("status", status), applied, total }), reason ? say(reason) : ""]))]
-      : []),
-    ...(changed.length
-      ? [`## ${t("map.title")}`, table([t("table.part"), t("table.block"), t("export.layers"), t("table.strength")], changed.map(({ component, block, covered, total, norm }) => [component, block, t("table.of", { covered, total }), formatNumber(norm)]))]
-      : []),
-    ...(training?.settings.length ? [`## ${t("section.training")}`, table(["", ""], training.settings.map(({ label, value }) => [say(label), say(value)]))] : []),
-  ].join("\n\n") + "\n";
+  ];
+  return facts.filter(([, value]) => value);
+}
+
+/** @param {Report["problems"]} problems */
+function problemList(problems) {
+  const line = (/** @type {Report["problems"][number]} */ problem) =>
+    `- **${word("problem", problem.class)}**: ${markdown(say(problem.message))}`;
+  return problems.map(line).join("\n");
+}
+
+/** @param {Report["loaders"]} loaders */
+function loaderTable(loaders) {
+  const rows = loaders.map(({ label, status, applied, total, reason }) => [
+    label,
+    t("export.status", { status: word("status", status), applied, total }),
+    reason ? say(reason) : "",
+  ]);
+  return table([t("export.program"), "", t("export.why")], rows);
+}
+
+/** @param {Report["coverage"]} coverage */
+function coverageTable(coverage) {
+  const head = [t("table.part"), t("table.block"), t("export.layers"), t("table.strength")];
+  const rows = coverage.map(({ component, block, covered, total, norm }) => [
+    component,
+    block,
+    t("table.of", { covered, total }),
+    formatNumber(norm),
+  ]);
+  return table(head, rows);
 }
 
 /** Text as it is, on one line: none of it is markup. What stands in backticks is code already. @param {string} text */
@@ -49,9 +96,13 @@ function table(head, rows) {
 }
 
 /** What can only be done on the page. */
-const CONTROLS = "button, input, select, textarea, form, .filter, .sections, [data-live], [hidden], .visually-hidden:not(caption)";
+const CONTROLS =
+  "button, input, select, textarea, form, .filter, .sections, [data-live], [hidden], .visually-hidden:not(caption)";
 
-/** The report on show as one file: every fold open, controls taken out, the page's styles inside. @param {string} title */
+/**
+ * The report on show as one file: every fold open, controls taken out, the page's styles inside.
+ * @param {string} title
+ */
 export function reportHtml(title) {
   const shown = /** @type {HTMLElement} */ (byId("look")?.cloneNode(true));
   for (const control of shown.querySelectorAll(CONTROLS)) {
@@ -65,11 +116,17 @@ export function reportHtml(title) {
   policy.content = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
   const style = page.createElement("style");
   style.textContent = styleRules().join("\n");
-  page.head.prepend(Object.assign(page.createElement("meta"), { name: "viewport", content: "width=device-width, initial-scale=1" }), policy);
+  page.head.prepend(
+    Object.assign(page.createElement("meta"), { name: "viewport", content: "width=device-width, initial-scale=1" }),
+    policy,
+  );
   page.head.append(style);
   const main = page.createElement("main");
   main.append(shown);
-  const made = Object.assign(page.createElement("p"), { className: "fine", textContent: t("export.made", { date: new Date().toISOString().slice(0, 10) }) });
+  const made = Object.assign(page.createElement("p"), {
+    className: "fine",
+    textContent: t("export.made", { date: new Date().toISOString().slice(0, 10) }),
+  });
   page.body.append(main, made);
   page.documentElement.lang = language();
   // The first kilobyte must name the encoding.

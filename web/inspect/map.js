@@ -2,7 +2,10 @@
 
 /** @typedef {import("../engine/types.d.ts").ModuleRow} Row */
 /** @typedef {import("../engine/types.d.ts").Coverage} Block */
-/** @typedef {{ row: Row, lane: number, line: number, across: number, of: number }} Tile its line in the lane, and its place among `of` side by side */
+/**
+ * @typedef {{ row: Row, lane: number, line: number, across: number, of: number }} Tile its line in the lane, and its
+ * place among `of` side by side
+ */
 /** @typedef {{ block: Block, x: number, width: number, over: string, under: string, tiles: Tile[] }} Column */
 /** @typedef {{ name: string, layers: string[] }} Lane */
 /** @typedef {{ component: string, columns: Column[], rows: Lane[], width: number }} Strip */
@@ -13,7 +16,10 @@ export const LIMITS = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1];
 /** Length of a row of a trained weight, as the engine's health check has it. */
 const ROW = 0.7;
 
-/** The lanes by what the layers' names say, in the order in which they are drawn; the last one that fits counts. @type {[name: string, says: RegExp][]} */
+/**
+ * The lanes by what the layers' names say, in the order in which they are drawn; the last one that fits counts.
+ * @type {[name: string, says: RegExp][]}
+ */
 const LANES = [
   ["other", /^/],
   ["resnets", /^(conv|time_emb|time_embedding|add_embedding)/],
@@ -29,7 +35,16 @@ const LANES = [
 const OF_A_UNET = ["resnets", "self_attention", "cross_attention", "feed_forward"];
 
 /** Lines of a lane, first to last, by the ends of the layers' names. */
-const LINES = [/conv_?(in|1)?$/, /time_emb|linear_1/, /conv_?(out|2)$|linear_2/, /shortcut/, /q(_proj)?$/, /k(_proj)?$/, /v(_proj)?$/, /(out|o)(_proj)?$/];
+const LINES = [
+  /conv_?(in|1)?$/,
+  /time_emb|linear_1/,
+  /conv_?(out|2)$|linear_2/,
+  /shortcut/,
+  /q(_proj)?$/,
+  /k(_proj)?$/,
+  /v(_proj)?$/,
+  /(out|o)(_proj)?$/,
+];
 
 /** What a number stands behind where it counts blocks or layers of a block. */
 const COUNTED = /(blocks?|layers|attentions|resnets|samplers|refiner|blk)$/;
@@ -39,7 +54,11 @@ export function blockKeyOf({ component, block }) {
   return `${component}/${block}`;
 }
 
-/** ‖change‖ / ‖weight‖ at strength 1, the weight's norm estimated from its size where no base model was at hand; null while the change is not measured. @param {Row} row */
+/**
+ * ‖change‖ / ‖weight‖ at strength 1, the weight's norm estimated from its size where no base model was at hand; null
+ * while the change is not measured.
+ * @param {Row} row
+ */
 export function relative({ norm, base_norm, shape }) {
   return norm === null ? null : norm / (base_norm ?? ROW * Math.sqrt(shape[0] ?? 1));
 }
@@ -62,8 +81,14 @@ const byPath = (a, b) => a.row.path.localeCompare(b.row.path, "en", { numeric: t
  */
 export function lanes({ coverage, modules }, component) {
   const blocks = coverage.filter((block) => block.component === component);
-  const own = modules.filter(({ path }) => path.startsWith(`${component}.`)).map((row) => ({ row, layer: nameInBlock(row.path) })).sort(byPath);
-  const rows = lanesOf(own.map(({ layer }) => layer), component);
+  const own = modules
+    .filter(({ path }) => path.startsWith(`${component}.`))
+    .map((row) => ({ row, layer: nameInBlock(row.path) }))
+    .sort(byPath);
+  const rows = lanesOf(
+    own.map(({ layer }) => layer),
+    component,
+  );
   let x = 0;
   let group = "";
   const columns = blocks.map((block) => {
@@ -90,7 +115,10 @@ export function lanes({ coverage, modules }, component) {
 function nameInBlock(path) {
   const names = path.split(".").slice(1);
   const cut = names.findLastIndex((name, i) => /^\d+$/.test(name) && COUNTED.test(names[i - 1] ?? ""));
-  return names.slice(cut + 1).join(".").replace(/\.0(\.proj)?$/, "");
+  return names
+    .slice(cut + 1)
+    .join(".")
+    .replace(/\.0(\.proj)?$/, "");
 }
 
 /** The lanes of these layers. @param {string[]} names @param {string} component @returns {Lane[]} */
@@ -100,8 +128,10 @@ function lanesOf(names, component) {
   const laneOf = (/** @type {string} */ layer) => LANES.findLast(([, says]) => says.test(layer))?.[0];
   const all = LANES.map(([name]) => ({ name, layers: distinct.filter((layer) => laneOf(layer) === name) }));
   const kept = all.filter(({ name, layers }) => layers.length || (component === "unet" && OF_A_UNET.includes(name)));
-  return [...kept.slice(kept[0]?.name === "other" ? 1 : 0), ...kept.filter(({ name }) => name === "other")].map(({ name, layers }) => ({
-    name,
-    layers: layers.length ? layers : [""],
-  }));
+  return [...kept.slice(kept[0]?.name === "other" ? 1 : 0), ...kept.filter(({ name }) => name === "other")].map(
+    ({ name, layers }) => ({
+      name,
+      layers: layers.length ? layers : [""],
+    }),
+  );
 }

@@ -3,16 +3,47 @@
 import { word } from "../words.js";
 
 /** @typedef {import("../engine/types.d.ts").Report["metadata"]} Metadata */
-/** @typedef {{ key: string, label: string, value: string, code: boolean }} Field `code`: set in a fixed-width face, with its line breaks */
+/**
+ * @typedef {{ key: string, label: string, value: string, code: boolean }} Field `code`: set in a fixed-width face, with
+ * its line breaks
+ */
 
 /** The entries that people look for first, in this order. */
 export const KNOWN = [
-  "modelspec.title", "modelspec.author", "modelspec.description", "modelspec.trigger_phrase", "modelspec.usage_hint",
-  "modelspec.license", "modelspec.date", "modelspec.architecture", "ss_output_name", "ss_training_comment", "ss_sd_model_name",
-  "ss_base_model_version", "ss_network_module", "ss_network_dim", "ss_network_alpha", "ss_network_args", "ss_resolution",
-  "ss_num_train_images", "ss_num_epochs", "ss_steps", "ss_max_train_steps", "ss_total_batch_size", "ss_learning_rate", "ss_unet_lr",
-  "ss_text_encoder_lr", "ss_lr_scheduler", "ss_optimizer", "ss_mixed_precision", "ss_clip_skip", "ss_noise_offset", "ss_min_snr_gamma",
-  "ss_seed", "ss_training_started_at", "ss_training_finished_at",
+  "modelspec.title",
+  "modelspec.author",
+  "modelspec.description",
+  "modelspec.trigger_phrase",
+  "modelspec.usage_hint",
+  "modelspec.license",
+  "modelspec.date",
+  "modelspec.architecture",
+  "ss_output_name",
+  "ss_training_comment",
+  "ss_sd_model_name",
+  "ss_base_model_version",
+  "ss_network_module",
+  "ss_network_dim",
+  "ss_network_alpha",
+  "ss_network_args",
+  "ss_resolution",
+  "ss_num_train_images",
+  "ss_num_epochs",
+  "ss_steps",
+  "ss_max_train_steps",
+  "ss_total_batch_size",
+  "ss_learning_rate",
+  "ss_unet_lr",
+  "ss_text_encoder_lr",
+  "ss_lr_scheduler",
+  "ss_optimizer",
+  "ss_mixed_precision",
+  "ss_clip_skip",
+  "ss_noise_offset",
+  "ss_min_snr_gamma",
+  "ss_seed",
+  "ss_training_started_at",
+  "ss_training_finished_at",
 ];
 
 const TIMES = ["ss_training_started_at", "ss_training_finished_at"];
@@ -27,7 +58,11 @@ export function readable(metadata) {
   const known = KNOWN.filter((key) => key in metadata);
   const others = Object.keys(metadata).filter((key) => !KNOWN.includes(key));
   const told = (/** @type {string} */ key) => !NOTHING.includes((metadata[key] ?? "").trim());
-  const field = (/** @type {string} */ key) => ({ key, label: KNOWN.includes(key) ? word("metadata", key) : key, ...shown(key, metadata[key] ?? "") });
+  const field = (/** @type {string} */ key) => ({
+    key,
+    label: KNOWN.includes(key) ? word("metadata", key) : key,
+    ...shown(key, metadata[key] ?? ""),
+  });
   return { known: known.filter(told).map(field), others: others.filter(told).sort().map(field) };
 }
 
@@ -35,7 +70,8 @@ export function readable(metadata) {
 function shown(key, value) {
   if (TIMES.includes(key) && Number(value) > 0) {
     const time = new Date(Number(value) * 1000);
-    if (!Number.isNaN(time.getTime())) return { value: time.toISOString().slice(0, 16).replace("T", " ") + " UTC", code: false };
+    if (!Number.isNaN(time.getTime()))
+      return { value: time.toISOString().slice(0, 16).replace("T", " ") + " UTC", code: false };
   }
   return prettyJson(value) ?? { value, code: false };
 }

@@ -7,14 +7,43 @@ import { FIRST_CHANGE, changeReduce } from "../edit/state.js";
 /** @typedef {import("../types.d.ts").Action} Action */
 
 /** What belongs to one report, before anything is asked of it. */
-const FRESH = { log: null, layer: "", spectra: {}, weighing: null, compared: null, change: FIRST_CHANGE, strengths: {}, settled: false };
+const FRESH = {
+  log: null,
+  layer: "",
+  spectra: {},
+  weighing: null,
+  compared: null,
+  change: FIRST_CHANGE,
+  strengths: {},
+  settled: false,
+};
+
+/** @type {import("../types.d.ts").Table} */
+export const FIRST_TABLE = { open: false, sort: "order", descending: false, filter: "", all: false };
 
 /** @type {Look} */
 export const FIRST_LOOK = { ...FRESH, folder: null, address: { status: "idle", error: null } };
 
-/** What was found out about a file that is no longer on show is dropped. @param {State} state @param {Action} action @returns {Look} */
-export function lookReduce({ look, selected }, action) {
-  if ("id" in action && action.id !== selected && /^(log|layer|weigh|compare)\//.test(action.type) && action.type !== "compare/start") return look;
+/** @param {State} state @param {Action} action @returns {State} */
+export function reduceLook(state, action) {
+  const look = lookOf(state, action);
+  return look === state.look ? state : { ...state, look };
+}
+
+/**
+ * What was found out about a file that is no longer on show is dropped.
+ * @param {State} state
+ * @param {Action} action
+ * @returns {Look}
+ */
+function lookOf({ look, selected }, action) {
+  if (
+    "id" in action &&
+    action.id !== selected &&
+    /^(log|layer|weigh|compare)\//.test(action.type) &&
+    action.type !== "compare/start"
+  )
+    return look;
   switch (action.type) {
     case "files/select":
       return { ...look, ...FRESH };
@@ -46,6 +75,19 @@ export function lookReduce({ look, selected }, action) {
     case "blocks/edited":
       return { ...look, strengths: action.strengths };
 
+    default:
+      return reduceOthers(look, action);
+  }
+}
+
+/**
+ * Comparisons, addresses, folders, edits.
+ * @param {Look} look
+ * @param {Action} action
+ * @returns {Look}
+ */
+function reduceOthers(look, action) {
+  switch (action.type) {
     case "compare/start":
       return { ...look, compared: action.id ? { id: action.id, status: "running", result: null, error: null } : null };
     case "compare/done":
@@ -84,7 +126,44 @@ export function lookReduce({ look, selected }, action) {
   }
 }
 
-/** @param {Look} look @param {(folder: import("../types.d.ts").FolderTable) => Partial<import("../types.d.ts").FolderTable>} change @returns {Look} */
+/**
+ * @param {Look} look
+ * @param {(folder: import("../types.d.ts").FolderTable) => Partial<import("../types.d.ts").FolderTable>} change
+ * @returns {Look}
+ */
 function withFolder(look, change) {
   return look.folder ? { ...look, folder: { ...look.folder, ...change(look.folder) } } : look;
+}
+
+/** The report on show: its table, its map. @param {State} state @param {Action} action @returns {State} */
+export function reduceReport(state, action) {
+  switch (action.type) {
+    case "table/changed":
+      return { ...state, table: { ...state.table, ...action.change } };
+    case "table/sorted":
+      return { ...state, table: sorted(state.table, action.key) };
+    case "block/pointed":
+      return { ...state, pointed: action.block };
+    case "block/chosen": {
+      const chosen = action.block === state.chosen ? "" : action.block;
+      const open = state.table.open || chosen !== "";
+      return { ...state, chosen, table: { ...state.table, open, all: false } };
+    }
+    case "metadata/raw":
+      return { ...state, rawMetadata: action.raw };
+    default:
+      return state;
+  }
+}
+
+/**
+ * The same header again turns the order round; numbers start with the largest.
+ * @param {import("../types.d.ts").Table} table
+ * @param {import("../types.d.ts").SortKey} key
+ * @returns {import("../types.d.ts").Table}
+ */
+function sorted(table, key) {
+  if (table.sort === key) return { ...table, descending: !table.descending };
+  const descending = ["rank", "alpha", "scale", "norm", "relative"].includes(key);
+  return { ...table, sort: key, descending };
 }

@@ -1,4 +1,7 @@
-/** The library's actions -> files that stay in this browser, written by a worker of their own; what is there goes into the state. */
+/**
+ * The library's actions -> files that stay in this browser, written by a worker of their own; what is there goes into
+ * the state.
+ */
 
 import workerAddress from "./library-worker.js?worker&url";
 import { addressOf, boundWorker, fileAddress } from "../remote/address.js";
@@ -15,148 +18,197 @@ import { persistStorage, storageRoom } from "../world.js";
 /** @typedef {import("../types.d.ts").Action} Action */
 /** @typedef {import("../types.d.ts").State} State */
 
-/** @param {{ jobs: import("../core/jobs.js").Jobs, send: import("../types.d.ts").Send, getState: () => State }} world */
-export function createShelf({ jobs, send, getState }) {
+/** What keeps files in this browser. */
+export class Library {
+  #jobs;
+  #send;
+  #getState;
   /** A worker for each server that is asked, and one for files that are here. @type {Map<string, Bridge>} */
-  const bridges = new Map();
+  #bridges = new Map();
+
+  /**
+   * @param {{ jobs: import("../core/jobs.js").Jobs, send: import("../types.d.ts").Send, getState: () => State }} world
+   */
+  constructor({ jobs, send, getState }) {
+    this.#jobs = jobs;
+    this.#send = send;
+    this.#getState = getState;
+    void this.#look();
+  }
 
   /** @param {string} address "" for none */
-  function bridgeOf(address) {
+  #bridgeOf(address) {
     const origin = address && new URL(address).origin;
-    const says = { crashed: (/** @type {string} */ message) => t("worker.failed", { message }), notLoaded: () => t("worker.not_loaded") };
-    const bridge = bridges.get(origin) ?? new Bridge(() => boundWorker(workerAddress, address), { says });
-    bridges.set(origin, bridge);
+    const says = {
+      crashed: (/** @type {string} */ message) => t("worker.failed", { message }),
+      notLoaded: () => t("worker.not_loaded"),
+    };
+    const bridge = this.#bridges.get(origin) ?? new Bridge(() => boundWorker(workerAddress, address), { says });
+    this.#bridges.set(origin, bridge);
     return bridge;
   }
 
   /** What is kept, and how much room there is. */
-  async function look() {
+  async #look() {
     try {
       const items = [...(await list()), ...(await listHandles())].sort((a, b) => a.name.localeCompare(b.name));
       const { usage, quota, persisted } = await storageRoom();
-      send({ type: "shelf/listed", items, demo: await demoKept(getState().demo.catalogue), usage, quota, persisted });
+      this.#send({
+        type: "shelf/listed",
+        items,
+        demo: await demoKept(this.#getState().demo.catalogue),
+        usage,
+        quota,
+        persisted,
+      });
     } catch {
       // Without a private file system (private windows of some browsers) there is no library.
     }
   }
 
   /** @param {string} key @param {string} name @param {"keep" | "download"} call @param {{ address?: string }} args */
-  async function work(key, name, call, args) {
-    const bridge = bridgeOf(args.address ?? "");
-    const job = jobs.start({
+  async #work(key, name, call, args) {
+    const bridge = this.#bridgeOf(args.address ?? "");
+    const job = this.#jobs.start({
       ...{ lane: "disk", kind: call, name, key: `library:${key}`, same: "refuse" },
       run: (signal, progress) => {
         const hear = (/** @type {{ received: number, size: number }} */ { received, size }) => {
           if (size) progress(received / size);
-          send({ type: "shelf/working", key, work: { name, received, size, error: null } });
+          this.#send({ type: "shelf/working", key, work: { name, received, size, error: null } });
         };
-        return onAbort(signal, () => bridge.call("stop", { key }), () => bridge.call(call, { key, ...args }, { onProgress: hear }));
+        return onAbort(
+          signal,
+          () => bridge.call("stop", { key }),
+          () => bridge.call(call, { key, ...args }, { onProgress: hear }),
+        );
       },
     });
     if (!job) return;
-    send({ type: "shelf/working", key, work: { name, received: 0, size: 0, error: null } });
-    const error = await job.done.then(() => null, (thrown) => (isCancelled(thrown) ? null : asError(thrown)));
-    send({ type: "shelf/working", key, work: error && { name, received: 0, size: 0, error } });
-    await look();
+    this.#send({ type: "shelf/working", key, work: { name, received: 0, size: 0, error: null } });
+    const error = await job.done.then(
+      () => null,
+      (thrown) => (isCancelled(thrown) ? null : asError(thrown)),
+    );
+    this.#send({ type: "shelf/working", key, work: error && { name, received: 0, size: 0, error } });
+    await this.#look();
   }
 
   /** An opened file, copied into the browser's storage, or downloaded from where it lies. @param {string} id */
-  async function keep(id) {
-    const entry = getState().files.find((entry) => entry.id === id);
+  async #keep(id) {
+    const entry = this.#getState().files.find((entry) => entry.id === id);
     if (!entry) return;
     void persistStorage();
     const file = fileOf(id);
     const handle = handleOf(file);
-    if (file && handle) await keepOwn(file, handle, entry.report?.sha256 ?? "");
-    else if (file) await work(await keyOf(`${file.name} ${file.size} ${file.lastModified}`), file.name, "keep", /** @type {{}} */ ({ file }));
-    else if (entry.address) await download(entry.address, "", true);
+    if (file && handle) await this.#keepOwn(file, handle, entry.report?.sha256 ?? "");
+    else if (file)
+      await this.#work(
+        await keyOf(`${file.name} ${file.size} ${file.lastModified}`),
+        file.name,
+        "keep",
+        /** @type {{}} */ ({ file }),
+      );
+    else if (entry.address) await this.#download(entry.address, "", true);
   }
 
-  /** The user's own file, without a copy. @param {File} file @param {FileSystemFileHandle} handle @param {string} sha256 "" while it is not known */
-  async function keepOwn({ name, size, lastModified }, handle, sha256) {
+  /**
+   * The user's own file, without a copy.
+   * @param {File} file
+   * @param {FileSystemFileHandle} handle
+   * @param {string} sha256 "" while it is not known
+   */
+  async #keepOwn({ name, size, lastModified }, handle, sha256) {
     await keepHandle(await keyOf(`${name} ${size} ${lastModified}`), { handle, name, size, sha256 });
-    await look();
+    await this.#look();
   }
 
   /** @param {boolean} keep */
-  async function demo(keep) {
-    if (keep) await keepDemo(getState().demo.catalogue).catch((/** @type {unknown} */ thrown) => send({ type: "notice/raised", title: t("error.demo"), message: asError(thrown).message }));
+  async #demo(keep) {
+    if (keep)
+      await keepDemo(this.#getState().demo.catalogue).catch((/** @type {unknown} */ thrown) =>
+        this.#send({ type: "notice/raised", title: t("error.demo"), message: asError(thrown).message }),
+      );
     else await dropDemo();
-    await look();
+    await this.#look();
   }
 
   /** @param {string} text @param {string} wanted the SHA-256 that it must have, "" for any @param {boolean} [linked] */
-  async function download(text, wanted, linked = false) {
+  async #download(text, wanted, linked = false) {
     try {
       const { address, name } = fileAddress(text, linked);
       void persistStorage();
       const what = { name, address, wanted: wanted.trim().toLowerCase() };
-      await work(await keyOf(address), name, "download", what);
+      await this.#work(await keyOf(address), name, "download", what);
     } catch (thrown) {
-      send({ type: "notice/raised", title: t("shelf.not_begun"), message: asError(thrown).message });
+      this.#send({ type: "notice/raised", title: t("shelf.not_begun"), message: asError(thrown).message });
     }
   }
 
   /** @param {string} key */
-  async function goOn(key) {
-    const item = getState().shelf.items.find((item) => item.key === key);
+  async #goOn(key) {
+    const item = this.#getState().shelf.items.find((item) => item.key === key);
     if (!item) return;
     addressOf(item.address); // it was typed in an earlier visit
-    await work(key, item.name, "download", item);
+    await this.#work(key, item.name, "download", item);
   }
 
   /** @param {string} key */
-  async function open(key) {
+  async #open(key) {
     try {
-      send({ type: "files/dropped", files: [await (isOwn(key) ? openHandle(key) : openKept(key))], folders: [], place: "" });
+      this.#send({
+        type: "files/dropped",
+        files: [await (this.#isOwn(key) ? openHandle(key) : openKept(key))],
+        folders: [],
+        place: "",
+      });
     } catch (thrown) {
-      send({ type: "notice/raised", title: t("shelf.not_opened"), message: asError(thrown).message });
+      this.#send({ type: "notice/raised", title: t("shelf.not_opened"), message: asError(thrown).message });
     }
   }
 
   /** @param {string} key */
-  async function remove(key) {
-    await (isOwn(key) ? forgetHandle(key) : removeKept(key)).catch((thrown) => send({ type: "notice/raised", title: t("shelf.not_deleted"), message: asError(thrown).message }));
-    await look();
+  async #remove(key) {
+    await (this.#isOwn(key) ? forgetHandle(key) : removeKept(key)).catch((thrown) =>
+      this.#send({ type: "notice/raised", title: t("shelf.not_deleted"), message: asError(thrown).message }),
+    );
+    await this.#look();
   }
 
   /** @param {string} key */
-  function isOwn(key) {
-    return getState().shelf.items.some((item) => item.key === key && item.own);
+  #isOwn(key) {
+    return this.#getState().shelf.items.some((item) => item.key === key && item.own);
   }
 
-  async function persist() {
+  async #persist() {
     await persistStorage();
-    await look();
+    await this.#look();
   }
-
-  void look();
 
   /** @param {Action} action */
-  return function act(action) {
+  act(action) {
     switch (action.type) {
       case "shelf/keep":
-        return void keep(action.id);
+        return void this.#keep(action.id);
       case "shelf/download":
-        return void download(action.text, action.wanted);
+        return void this.#download(action.text, action.wanted);
       case "shelf/resume":
-        return void goOn(action.key);
+        return void this.#goOn(action.key);
       case "shelf/stop":
-        return jobs.cancelAll(`library:${action.key}`);
+        return this.#jobs.cancelAll(`library:${action.key}`);
       case "shelf/open":
-        return void open(action.key);
+        return void this.#open(action.key);
       case "shelf/remove":
-        return void remove(action.key);
+        return void this.#remove(action.key);
       case "shelf/demo":
-        return void demo(action.keep);
+        return void this.#demo(action.keep);
       case "demo/listed":
       case "demo/ready":
       case "files/read":
-        return void look();
+        return void this.#look();
       case "shelf/persist":
-        return void persist();
+        return void this.#persist();
     }
-  };
+  }
 }
 
 /** A folder's name for a file: the same file or address has the same in every tab. @param {string} text */

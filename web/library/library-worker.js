@@ -1,7 +1,8 @@
 /**
  * Files and web addresses -> files that stay in the browser, laid out as opfs.js says.
  *
- * A download that was cut off, by the network, a closed page or a kill, goes on where its part ends. Like remote-worker.js this
+ * A download that was cut off, by the network, a closed page or a kill, goes on where its part ends. Like
+ * remote-worker.js this
  * worker comes from its own file, starts when a person keeps or downloads something, asks the server that its name says
  * (bounds.js) and no other, and sends neither cookies nor where it comes from.
  */
@@ -15,7 +16,10 @@ import { t, useLanguage } from "../words.js";
 
 /** @typedef {import("./opfs.js").About} About */
 /** @typedef {(received: number, size: number) => void} OnBytes */
-/** Bytes from `start` on of a file of `size`, 0 if that is not known; `exact` if it is known for sure. @typedef {{ body: ReadableStream<Uint8Array>, start: number, size: number, exact: boolean }} Coming */
+/**
+ * Bytes from `start` on of a file of `size`, 0 if that is not known; `exact` if it is known for sure.
+ * @typedef {{ body: ReadableStream<Uint8Array>, start: number, size: number, exact: boolean }} Coming
+ */
 
 const scope = /** @type {DedicatedWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 
@@ -28,7 +32,11 @@ const REPORT_MS = 250;
 /** Running downloads and copies by their keys. @type {Map<string, AbortController>} */
 const running = new Map();
 
-/** One text after the other: a kill in between leaves one that can be read. @param {FileSystemDirectoryHandle} dir @param {About} about */
+/**
+ * One text after the other: a kill in between leaves one that can be read.
+ * @param {FileSystemDirectoryHandle} dir
+ * @param {About} about
+ */
 async function writeAbout(dir, about) {
   const bytes = new TextEncoder().encode(JSON.stringify(about));
   for (const name of ABOUT.toReversed()) {
@@ -55,11 +63,17 @@ function keep({ key, file }, onBytes) {
     const dir = await folder(key, true);
     const about = { ...((await readAbout(dir)) ?? unknown(file.name, "")), total: file.size };
     await writeAbout(dir, about);
-    await stoppable(key, (signal) => filled(dir, about, { body: file.stream(), start: 0, size: file.size, exact: true }, onBytes, signal));
+    await stoppable(key, (signal) =>
+      filled(dir, about, { body: file.stream(), start: 0, size: file.size, exact: true }, onBytes, signal),
+    );
   });
 }
 
-/** Begins a download, or goes on with it. @param {{ key: string, name: string, address: string, wanted: string }} what @param {OnBytes} onBytes */
+/**
+ * Begins a download, or goes on with it.
+ * @param {{ key: string, name: string, address: string, wanted: string }} what
+ * @param {OnBytes} onBytes
+ */
 function download({ key, name, address, wanted }, onBytes) {
   return locked(key, async () => {
     const dir = await folder(key, true);
@@ -81,7 +95,11 @@ function download({ key, name, address, wanted }, onBytes) {
   });
 }
 
-/** Work that `stop` ends: it then rejects with kind "cancelled". @param {string} key @param {(signal: AbortSignal) => Promise<void>} work */
+/**
+ * Work that `stop` ends: it then rejects with kind "cancelled".
+ * @param {string} key
+ * @param {(signal: AbortSignal) => Promise<void>} work
+ */
 async function stoppable(key, work) {
   const stop = new AbortController();
   running.set(key, stop);
@@ -104,7 +122,13 @@ async function ask(about, have, signal) {
   within(about.address, bounds, new URL(scope.location.href));
   const { host } = new URL(about.address);
   const get = (/** @type {number} */ from) =>
-    fetch(about.address, { signal, credentials: "omit", referrerPolicy: "no-referrer", cache: "no-store", headers: from ? { range: `bytes=${from}-` } : {} }).catch((thrown) => {
+    fetch(about.address, {
+      signal,
+      credentials: "omit",
+      referrerPolicy: "no-referrer",
+      cache: "no-store",
+      headers: from ? { range: `bytes=${from}-` } : {},
+    }).catch((thrown) => {
       if (signal.aborted) throw thrown;
       throw failure(t("far.unreachable", { host }));
     });
@@ -116,27 +140,45 @@ async function ask(about, have, signal) {
   const size = start + Number(response.headers.get("content-length") ?? 0);
   const total = Number(response.headers.get("content-range")?.split("/")[1]);
   // Without a range the length may be that of a compressed transfer, which is shorter than what comes.
-  return { body: response.body, start, size: total || size, exact: total > 0, etag: response.headers.get("etag") ?? "" };
+  return {
+    body: response.body,
+    start,
+    size: total || size,
+    exact: total > 0,
+    etag: response.headers.get("etag") ?? "",
+  };
 }
 
 /**
  * Fills the part, verifies it, and makes it the whole file.
- * @param {FileSystemDirectoryHandle} dir @param {About} about @param {Coming} coming @param {OnBytes} onBytes @param {AbortSignal} signal
+ * @param {FileSystemDirectoryHandle} dir
+ * @param {About} about
+ * @param {Coming} coming
+ * @param {OnBytes} onBytes
+ * @param {AbortSignal} signal
  */
 async function filled(dir, about, coming, onBytes, signal) {
   const part = partOf(about);
   const { at, sha256 } = await written(dir, about, coming, onBytes, signal);
   const { size, exact } = coming;
-  if (exact ? at !== size : at < size) throw failure(t("keeper.short", { at: formatBytes(at), size: formatBytes(size) }));
+  if (exact ? at !== size : at < size)
+    throw failure(t("keeper.short", { at: formatBytes(at), size: formatBytes(size) }));
   if (about.wanted && sha256 !== about.wanted) {
     await dir.removeEntry(part);
     throw failure(t("keeper.other", { sha256, wanted: about.wanted }));
   }
   await writeAbout(dir, { ...about, sha256, size: at, total: at, file: part });
-  if (about.file) await dir.removeEntry(about.file).catch(() => {}); // it may be open in another tab; the next one takes its place
+  // it may be open in another tab; the next one takes its place
+  if (about.file) await dir.removeEntry(about.file).catch(() => {});
 }
 
-/** @param {FileSystemDirectoryHandle} dir @param {About} about @param {Coming} coming @param {OnBytes} onBytes @param {AbortSignal} signal */
+/**
+ * @param {FileSystemDirectoryHandle} dir
+ * @param {About} about
+ * @param {Coming} coming
+ * @param {OnBytes} onBytes
+ * @param {AbortSignal} signal
+ */
 async function written(dir, about, { body, start, size }, onBytes, signal) {
   const hash = await createSHA256();
   const handle = await (await dir.getFileHandle(partOf(about), { create: true })).createSyncAccessHandle();
@@ -149,7 +191,7 @@ async function written(dir, about, { body, start, size }, onBytes, signal) {
       handle.read(piece, { at: read });
       hash.update(piece);
     }
-    for (let told = -REPORT_MS; ; ) {
+    for (let told = -REPORT_MS; ;) {
       const { done, value } = await reader.read();
       if (done) break;
       signal.throwIfAborted();
@@ -176,7 +218,8 @@ async function written(dir, about, { body, start, size }, onBytes, signal) {
 /** @param {number} bytes */
 async function room(bytes) {
   const { quota = Infinity, usage = 0 } = await navigator.storage.estimate();
-  if (bytes > quota - usage) throw failure(t("keeper.no_room", { bytes: formatBytes(bytes), left: formatBytes(Math.max(0, quota - usage)) }));
+  if (bytes > quota - usage)
+    throw failure(t("keeper.no_room", { bytes: formatBytes(bytes), left: formatBytes(Math.max(0, quota - usage)) }));
 }
 
 /** @param {{ key: string }} what */

@@ -3,7 +3,8 @@
  *
  * Each has a folder of its own below library/. `about.json` names the file that is whole and verified; what is still
  * coming lies beside it, so that nothing that is kept is lost by a second download. `about.new` is the same text while
- * about.json is being written: at each moment at least one of them can be read. A Web Lock for each folder keeps two tabs
+ * about.json is being written: at each moment at least one of them can be read. A Web Lock for each folder keeps two
+ * tabs
  * apart. library-worker.js writes them.
  */
 
@@ -14,9 +15,11 @@ import { t } from "../words.js";
 const LIBRARY = scoped("library");
 
 /**
- * `file`: the name of the whole file, "" while there is none, and `sha256` and `size` are its own; `wanted`: the hash that
+ * `file`: the name of the whole file, "" while there is none, and `sha256` and `size` are its own; `wanted`: the hash
+ * that
  * a download must have, "" for any; `total`: the bytes of the download that was begun, 0 if that is not known.
- * @typedef {{ name: string, address: string, wanted: string, sha256: string, size: number, etag: string, file: string, total: number }} About
+ * @typedef {{ name: string, address: string, wanted: string, sha256: string, size: number, etag: string, file: string,
+ * total: number }} About
  */
 /** @typedef {import("../types.d.ts").KeptFile} Kept */
 
@@ -29,7 +32,11 @@ export async function folder(key, create = false) {
 /** The texts of a folder, the one that is always whole first. */
 export const ABOUT = ["about.json", "about.new"];
 
-/** What is known of a folder's file; null if neither text can be read. @param {FileSystemDirectoryHandle} dir @returns {Promise<About | null>} */
+/**
+ * What is known of a folder's file; null if neither text can be read.
+ * @param {FileSystemDirectoryHandle} dir
+ * @returns {Promise<About | null>}
+ */
 export async function readAbout(dir) {
   for (const name of ABOUT) {
     try {
@@ -64,12 +71,22 @@ export async function list() {
   const items = [];
   for await (const [key, dir] of /** @type {any} */ (library).entries()) {
     const about = await readAbout(dir);
-    items.push(about ? await itemOf(key, dir, about) : { key, name: t("shelf.torn"), address: "", sha256: "", size: 0, received: await bytesOf(dir, "data") });
+    items.push(
+      about
+        ? await itemOf(key, dir, about)
+        : { key, name: t("shelf.torn"), address: "", sha256: "", size: 0, received: await bytesOf(dir, "data") },
+    );
   }
   return items.sort((a, b) => a.name.localeCompare(b.name));
 }
 
-/** A file is whole only if it is as long as its text says. @param {string} key @param {FileSystemDirectoryHandle} dir @param {About} about @returns {Promise<Kept>} */
+/**
+ * A file is whole only if it is as long as its text says.
+ * @param {string} key
+ * @param {FileSystemDirectoryHandle} dir
+ * @param {About} about
+ * @returns {Promise<Kept>}
+ */
 async function itemOf(key, dir, about) {
   const { name, address, sha256, size, file, total } = about;
   const whole = file !== "" && (await bytesOf(dir, file)) === size;
@@ -79,7 +96,10 @@ async function itemOf(key, dir, about) {
 
 /** @param {FileSystemDirectoryHandle} dir @param {string} name */
 async function bytesOf(dir, name) {
-  const file = await dir.getFileHandle(name).then((handle) => handle.getFile(), () => null);
+  const file = await dir.getFileHandle(name).then(
+    (handle) => handle.getFile(),
+    () => null,
+  );
   return file?.size ?? 0;
 }
 

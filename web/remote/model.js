@@ -1,4 +1,7 @@
-/** The address of a base model -> the places of its files: one checkpoint, or what a diffusers folder holds. Nothing is read but which files there are and how long they are. */
+/**
+ * The address of a base model -> the places of its files: one checkpoint, or what a diffusers folder holds. Nothing is
+ * read but which files there are and how long they are.
+ */
 
 import { asError } from "../core/errors.js";
 import { addressOf, fileAddress } from "./address.js";
@@ -9,13 +12,28 @@ import { t } from "../words.js";
 
 /** What a folder holds besides weights; SD 1.x and 2.x have no second text encoder. */
 const TEXTS = [
-  "model_index.json", "scheduler/scheduler_config.json", "unet/config.json", "vae/config.json", "text_encoder/config.json", "text_encoder_2/config.json",
-  ...["tokenizer", "tokenizer_2"].flatMap((folder) => ["vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"].map((name) => `${folder}/${name}`)),
+  "model_index.json",
+  "scheduler/scheduler_config.json",
+  "unet/config.json",
+  "vae/config.json",
+  "text_encoder/config.json",
+  "text_encoder_2/config.json",
+  ...["tokenizer", "tokenizer_2"].flatMap((folder) =>
+    ["vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"].map((name) => `${folder}/${name}`),
+  ),
 ];
-/** Weights of each network, the first that is there: halves come in half the time and lose nothing that an image shows. */
+/**
+ * Weights of each network, the first that is there: halves come in half the time and lose nothing that an image shows.
+ */
 const WEIGHTS = [
-  ...["unet", "vae"].map((network) => [`${network}/diffusion_pytorch_model.fp16.safetensors`, `${network}/diffusion_pytorch_model.safetensors`]),
-  ...["text_encoder", "text_encoder_2"].map((network) => [`${network}/model.fp16.safetensors`, `${network}/model.safetensors`]),
+  ...["unet", "vae"].map((network) => [
+    `${network}/diffusion_pytorch_model.fp16.safetensors`,
+    `${network}/diffusion_pytorch_model.safetensors`,
+  ]),
+  ...["text_encoder", "text_encoder_2"].map((network) => [
+    `${network}/model.fp16.safetensors`,
+    `${network}/model.safetensors`,
+  ]),
 ];
 
 /**

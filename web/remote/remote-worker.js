@@ -22,7 +22,12 @@ const SILENCE = 60_000;
 
 answer(scope, {
   size: async ({ address }) => (await speaking, sizeOf(address)),
-  connect: ({ address, port }) => answer(port, { read: ({ start, end }, onProgress) => bytesOf(address, start, end, onProgress) }, { transferred: (bytes) => [bytes.buffer] }),
+  connect: ({ address, port }) =>
+    answer(
+      port,
+      { read: ({ start, end }, onProgress) => bytesOf(address, start, end, onProgress) },
+      { transferred: (bytes) => [bytes.buffer] },
+    ),
 });
 loaded(scope);
 
@@ -50,7 +55,10 @@ function withinSilence(address, promise) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
   const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(failure(t("far.silent", { host: hostOf(address), seconds: SILENCE / 1000 }))), SILENCE);
+    timer = setTimeout(
+      () => reject(failure(t("far.silent", { host: hostOf(address), seconds: SILENCE / 1000 }))),
+      SILENCE,
+    );
   });
   return Promise.race([promise, /** @type {Promise<never>} */ (late)]).finally(() => clearTimeout(timer));
 }
@@ -58,7 +66,9 @@ function withinSilence(address, promise) {
 /** @param {string} address */
 async function sizeOf(address) {
   const first = await range(address, 0, 1);
-  const total = first.headers.get("content-range")?.split("/")[1] ?? (await ask(address, { method: "HEAD" })).headers.get("content-length");
+  const total =
+    first.headers.get("content-range")?.split("/")[1] ??
+    (await ask(address, { method: "HEAD" })).headers.get("content-length");
   if (Number(total) > 0) return Number(total);
   throw failure(t("far.no_length", { host: hostOf(address) }));
 }

@@ -2,7 +2,8 @@
  * A recipe or a request for a report <-> the page's fragment, which no server sees. Pure.
  *
  * `#v1&model=…&prompt=…&seed=…&lora=NAME:STRENGTH[/TEXT ENCODER]:SHA-256` draws, each `lora` with its `blocks=IN04=0.5`
- * and `from=https://…` behind it; `#v1&look=NAME:SHA-256` or `#v1&look=https://…` reports. Fields that a recipe may get later stand under their own names, as JSON where they are no
+ * and `from=https://…` behind it; `#v1&look=NAME:SHA-256` or `#v1&look=https://…` reports. Fields that a recipe may get
+ * later stand under their own names, as JSON where they are no
  * text. Links of every version that was ever given away are kept in tests/browser/links.json.
  */
 
@@ -18,7 +19,11 @@ const TEXTS = ["model", "prompt", "negative", "sampler", "schedule", "spacing", 
 const OF_ADAPTERS = ["lora", "blocks", "from", "version", "adapters"];
 const NUMBERS = ["steps", "guidance", "width", "height", "clip_skip", "batch", "denoise"];
 
-/** @param {LinkedRecipe} recipe @param {Map<string, string>} [addresses] where adapters lie on the web, by their hashes @returns {string} with its # */
+/**
+ * @param {LinkedRecipe} recipe
+ * @param {Map<string, string>} [addresses] where adapters lie on the web, by their hashes
+ * @returns {string} with its #
+ */
 export function recipeLink({ version, adapters, ...fields }, addresses = new Map()) {
   const params = new URLSearchParams();
   for (const [key, value] of Object.entries(fields)) {
@@ -56,12 +61,17 @@ export function parsedLink(hash) {
 
 /** @param {string} look @returns {Look} */
 function lookOf(look) {
-  if (/^https?:\/\//i.test(look)) return { name: decoded(look.split(/[?#]/)[0].split("/").at(-1) ?? ""), sha256: "", address: look };
+  if (/^https?:\/\//i.test(look))
+    return { name: decoded(look.split(/[?#]/)[0].split("/").at(-1) ?? ""), sha256: "", address: look };
   const [, name = look, sha256 = ""] = /^(.*):([0-9a-f]{8,64})$/.exec(look) ?? [];
   return { name, sha256, address: "" };
 }
 
-/** The fields of a link as they are written: the schema says what is usable. @param {URLSearchParams} params @returns {Record<string, unknown>} */
+/**
+ * The fields of a link as they are written: the schema says what is usable.
+ * @param {URLSearchParams} params
+ * @returns {Record<string, unknown>}
+ */
 function recipeOf(params) {
   /** @type {Map<string, unknown>} */
   const fields = new Map();
@@ -91,9 +101,15 @@ function adaptersOf(params) {
 
 /** @param {string} text @returns {LinkedAdapter} */
 function adapterOf(text) {
-  const [, name = text, strength = "1", textEncoder, sha256 = ""] = /^(.*?)(?::(-?[\d.e-]+)(?:\/(-?[\d.e-]+))?)?(?::([0-9a-f]{8,64})?)?$/.exec(text) ?? [];
+  const [, name = text, strength = "1", textEncoder, sha256 = ""] =
+    /^(.*?)(?::(-?[\d.e-]+)(?:\/(-?[\d.e-]+))?)?(?::([0-9a-f]{8,64})?)?$/.exec(text) ?? [];
   const te = Number(textEncoder);
-  return { name, sha256, strength: Number.isFinite(Number(strength)) ? Number(strength) : 1, ...(textEncoder && Number.isFinite(te) && { text_encoder: te }) };
+  return {
+    name,
+    sha256,
+    strength: Number.isFinite(Number(strength)) ? Number(strength) : 1,
+    ...(textEncoder && Number.isFinite(te) && { text_encoder: te }),
+  };
 }
 
 /** @param {string} text */

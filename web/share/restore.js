@@ -11,16 +11,21 @@ import { checkedRecipe } from "./schema.js";
 /** @typedef {import("../types.d.ts").State} State */
 /** @typedef {import("../types.d.ts").Form} Form */
 /** @typedef {import("../engine/types.d.ts").RecipeDraft} RecipeDraft */
-/** @typedef {{ name: string, strength: number, textEncoder: number | null, sha256: string, blocks?: string | null, version?: number | null }} Wanted `sha256` may be cut short or ""; `version` is Civitai's number */
+/**
+ * @typedef {{ name: string, strength: number, textEncoder: number | null, sha256: string, blocks?: string | null,
+ * version?: number | null }} Wanted `sha256` may be cut short or ""; `version` is Civitai's number
+ */
 
 /** @type {import("../engine/types.d.ts").ImageInfo} */
 export const NOTHING_SAID = { recipe: null, draft: null, unknown: [], problems: [] };
 
 /**
  * @param {State} state @param {string} file the image's name, or "the link"
- * @param {Pick<import("../engine/types.d.ts").ImageInfo, "draft" | "problems"> & { recipe: unknown }} said a recipe of any shape
+ * @param {Pick<import("../engine/types.d.ts").ImageInfo, "draft" | "problems"> & { recipe: unknown }} said a recipe of
+ * any shape
  * @param {string} [again] what to do, or what happens, when a missing file has come
- * @returns {{ change: Partial<Form>, model: string, remark: import("../types.d.ts").Remark } | null} null where it says nothing
+ * @returns {{ change: Partial<Form>, model: string, remark: import("../types.d.ts").Remark } | null} null where it says
+ * nothing
  */
 export function restored(state, file, { recipe, draft, problems }, again = t("restore.drop_again")) {
   const told = recipe ? ofRecipe(recipe) : draft ? ofDraft(draft) : null;
@@ -34,7 +39,9 @@ export function restored(state, file, { recipe, draft, problems }, again = t("re
   const rows = told.wanted.flatMap((wanted) => {
     const { id, remark } = find(state, wanted, again);
     if (remark) missing.push(remark);
-    return id ? [{ ...EMPTY_ROW, id, strength: wanted.strength, textEncoder: wanted.textEncoder, blocks: wanted.blocks ?? "" }] : [];
+    return id
+      ? [{ ...EMPTY_ROW, id, strength: wanted.strength, textEncoder: wanted.textEncoder, blocks: wanted.blocks ?? "" }]
+      : [];
   });
   const model = modelNamed(state, told.model) ?? state.base.chosen;
   if ((told.model || told.modelHash) && !modelNamed(state, told.model)) {
@@ -50,17 +57,31 @@ export function restored(state, file, { recipe, draft, problems }, again = t("re
   }
   for (const { name, sha256 } of told.words) {
     // Prompts call a textual inversion by its file's name: the same file under another name would not act.
-    const isIt = (/** @type {import("../types.d.ts").Entry} */ { report, name: file }) => (sha256.length === 64 ? report?.sha256 === sha256 : stem(file) === stem(name) && (!sha256 || hasHash(report, sha256)));
+    const isIt = (/** @type {import("../types.d.ts").Entry} */ { report, name: file }) =>
+      sha256.length === 64
+        ? report?.sha256 === sha256
+        : stem(file) === stem(name) && (!sha256 || hasHash(report, sha256));
     if (!state.files.some(isIt)) missing.push(t("restore.no_words", { name: name + hashOf(sha256), again }));
   }
   return {
-    change: { ...told.change, ...(told.denoise !== null && { denoise: told.denoise }), loras: rows.length ? rows : [EMPTY_ROW] },
+    change: {
+      ...told.change,
+      ...(told.denoise !== null && { denoise: told.denoise }),
+      loras: rows.length ? rows : [EMPTY_ROW],
+    },
     model,
     remark: {
       kind: "restored",
       severity: missing.length ? "warn" : "good",
-      title: missing.length ? t("restore.but", { file, things: t("n.thing", { n: missing.length }) }) : t("restore.taken", { file }),
-      message: [told.origin && t("restore.origin", { program: told.origin }), !missing.length && t(rows.length ? "restore.complete" : "restore.complete_plain")].filter(Boolean).join(" "),
+      title: missing.length
+        ? t("restore.but", { file, things: t("n.thing", { n: missing.length }) })
+        : t("restore.taken", { file }),
+      message: [
+        told.origin && t("restore.origin", { program: told.origin }),
+        !missing.length && t(rows.length ? "restore.complete" : "restore.complete_plain"),
+      ]
+        .filter(Boolean)
+        .join(" "),
       details: missing,
       image: null,
     },
@@ -75,21 +96,58 @@ export function unusableSentences(unusable) {
 /** @param {unknown} outside */
 function ofRecipe(outside) {
   const { recipe: all, unusable } = checkedRecipe(outside);
-  const { model, adapters, negative, seed, denoise, clip_skip, batch = 1, masked = false, embeddings = [], ...recipe } = all;
-  const { prompt, steps, guidance, sampler, width, height, schedule, spacing, rng = "torch", program = "diffusers", eta = null, hires } = recipe;
+  const { model, adapters, denoise, batch = 1, masked = false, embeddings = [], ...recipe } = all;
+  const { negative, clip_skip, schedule, spacing, rng = "torch", program = "diffusers", eta = null, hires } = recipe;
+  const { prompt, seed, steps, guidance, sampler, width, height } = recipe;
   /** @type {Partial<Form>} */
-  const change = { prompt, negative: negative ?? "", seed, steps, guidance, sampler, width, height, schedule: schedule ?? "", spacing: spacing ?? "", rng, program, clipSkip: (clip_skip ?? 0) + 1, eta, ...secondPass(hires), ...settingsOf(recipe) };
-  const wanted = adapters.map(({ name, sha256, strength, text_encoder, blocks }) => ({ name, sha256, strength, textEncoder: text_encoder ?? null, blocks }));
+  const change = {
+    ...{ prompt, seed, steps, guidance, sampler, width, height, rng, program, eta },
+    negative: negative ?? "",
+    schedule: schedule ?? "",
+    spacing: spacing ?? "",
+    clipSkip: (clip_skip ?? 0) + 1,
+    ...secondPass(hires),
+    ...settingsOf(recipe),
+  };
+  const wanted = adapters.map(({ name, sha256, strength, text_encoder, blocks }) => ({
+    name,
+    sha256,
+    strength,
+    textEncoder: text_encoder ?? null,
+    blocks,
+  }));
   const missing = [...unusableSentences(unusable), ...(batch > 1 ? [t("restore.batch", { n: batch })] : [])];
-  return { change, model, modelHash: "", origin: "", wanted, words: embeddings, masked, denoise: denoise ?? null, missing };
+  return {
+    change,
+    model,
+    modelHash: "",
+    origin: "",
+    wanted,
+    words: embeddings,
+    masked,
+    denoise: denoise ?? null,
+    missing,
+  };
 }
 
 /** Web UIs draw noise as graphics cards do, unless the file says otherwise. @param {RecipeDraft} draft */
 function ofDraft(draft) {
-  const { origin, program, prompt, negative, seed, steps, guidance, sampler, schedule, size, clip_skip, rng, model, model_hash, denoise, eta, hires, adapters, embeddings, leftovers } = draft;
+  const { origin, program, prompt, negative, seed, steps, guidance, sampler, schedule, size, clip_skip, rng } = draft;
+  const { model, model_hash, denoise, eta, hires, adapters, embeddings, leftovers } = draft;
   /** @type {Partial<Form>} */
   const change = {
-    ...{ prompt, negative, program, rng: rng ?? (program === "a1111" ? "philox" : "torch"), schedule: schedule ?? "", spacing: "", clipSkip: clip_skip ?? 1, eta, ...secondPass(hires), ...settingsOf(draft) },
+    ...{
+      prompt,
+      negative,
+      program,
+      rng: rng ?? (program === "a1111" ? "philox" : "torch"),
+      schedule: schedule ?? "",
+      spacing: "",
+      clipSkip: clip_skip ?? 1,
+      eta,
+      ...secondPass(hires),
+      ...settingsOf(draft),
+    },
     ...(seed !== null && { seed }),
     ...(steps !== null && { steps }),
     ...(guidance !== null && { guidance }),
@@ -103,7 +161,17 @@ function ofDraft(draft) {
   }));
   const missing = leftovers.map(({ name, value, reason }) => `${name ? `${name}: ` : ""}${value} (${reason}).`);
   const words = embeddings.map(({ name, hash }) => ({ name, sha256: hash ?? "" }));
-  return { change, model: model ?? "", modelHash: model_hash ?? "", origin: origin === "LoRA Loupe" ? "" : origin, wanted, words, masked: false, denoise, missing };
+  return {
+    change,
+    model: model ?? "",
+    modelHash: model_hash ?? "",
+    origin: origin === "LoRA Loupe" ? "" : origin,
+    wanted,
+    words,
+    masked: false,
+    denoise,
+    missing,
+  };
 }
 
 /**
@@ -124,16 +192,36 @@ function settingsOf({ emphasis, pad_conds, zero_snr, web_ui, variation, seed_res
 
 /** @param {import("../engine/types.d.ts").Hires | null | undefined} hires @returns {Partial<Form>} */
 function secondPass(hires) {
-  return hires ? { hires: hires.upscaler ?? "latent", hiresScale: hires.scale, hiresDenoise: hires.denoise, hiresSteps: hires.steps ?? 0 } : { hires: "" };
+  return hires
+    ? {
+        hires: hires.upscaler ?? "latent",
+        hiresScale: hires.scale,
+        hiresDenoise: hires.denoise,
+        hiresSteps: hires.steps ?? 0,
+      }
+    : { hires: "" };
 }
 
-/** Whether a file has the hash that is meant: the whole file's SHA-256 or that of what stands behind its header, at any length that sites cut it to. @param {import("../engine/types.d.ts").Report | null} report @param {string} hash */
+/**
+ * Whether a file has the hash that is meant: the whole file's SHA-256 or that of what stands behind its header, at any
+ * length that sites cut it to.
+ * @param {import("../engine/types.d.ts").Report | null} report
+ * @param {string} hash
+ */
 function hasHash(report, hash) {
   const own = [report?.sha256, report?.hashes?.auto_v3];
-  return hash.length >= 8 && own.some((full) => full && (full.startsWith(hash) || (full.length < hash.length && hash.startsWith(full))));
+  return (
+    hash.length >= 8 &&
+    own.some((full) => full && (full.startsWith(hash) || (full.length < hash.length && hash.startsWith(full))))
+  );
 }
 
-/** The LoRA that is meant: by its hash, else by its name. @param {State} state @param {Wanted} wanted @param {string} again */
+/**
+ * The LoRA that is meant: by its hash, else by its name.
+ * @param {State} state
+ * @param {Wanted} wanted
+ * @param {string} again
+ */
 function find(state, { name, strength, sha256, version }, again) {
   const same = state.files.find((entry) => usable(entry) && hasHash(entry.report, sha256));
   if (same) return { id: same.id, remark: "" };
@@ -142,7 +230,8 @@ function find(state, { name, strength, sha256, version }, again) {
   const other = report?.sha256 && sha256.length >= 8;
   if (id) return { id, remark: other ? t("restore.other", { name }) : "" };
   if (version) return { id: "", remark: t("restore.no_lora_civitai", { name, strength, version, again }) };
-  if (sha256.length === 64) return { id: "", remark: t("restore.no_lora_hash", { name, strength, hash: sha256.slice(0, 12), again }) };
+  if (sha256.length === 64)
+    return { id: "", remark: t("restore.no_lora_hash", { name, strength, hash: sha256.slice(0, 12), again }) };
   return { id: "", remark: t("restore.no_lora", { name: name + hashOf(sha256), strength, again }) };
 }
 

@@ -1,12 +1,20 @@
-/** The schema of recipes from outside: any value gives a recipe that the form can hold, and what was not usable. Pure. */
+/**
+ * The schema of recipes from outside: any value gives a recipe that the form can hold, and what was not usable. Pure.
+ */
 
 import { MOST_STRENGTH, seedOf } from "../form.js";
 
 /** @typedef {import("../engine/types.d.ts").Recipe} Recipe */
-/** @typedef {import("../engine/types.d.ts").AdapterChoice & { address?: string }} LinkedAdapter `address`: where it lies on the web */
+/**
+ * @typedef {import("../engine/types.d.ts").AdapterChoice & { address?: string }} LinkedAdapter `address`: where it lies
+ * on the web
+ */
 /** @typedef {Omit<Recipe, "adapters"> & { adapters: LinkedAdapter[] }} LinkedRecipe */
 /** The value as it is used; undefined for one that is not usable. @typedef {(value: unknown) => unknown} Check */
-/** A setting that is left out, and the value that it had, cut short. @typedef {{ name: string, value: string }} Unusable */
+/**
+ * A setting that is left out, and the value that it had, cut short.
+ * @typedef {{ name: string, value: string }} Unusable
+ */
 
 /** Characters of a prompt, and entries of a list, that are read at most. */
 const MOST_TEXT = 20_000;
@@ -50,7 +58,10 @@ const list = (check) => (value) => {
 };
 /** @type {(check: Check) => Check} */
 const pair = (check) => (value) => (Array.isArray(value) && value.length === 2 ? list(check)(value) : undefined);
-/** Fields that are not usable are left out; those in `needed` are not. @type {(fields: Record<string, Check>, needed?: string[]) => Check} */
+/**
+ * Fields that are not usable are left out; those in `needed` are not.
+ * @type {(fields: Record<string, Check>, needed?: string[]) => Check}
+ */
 const record =
   (fields, needed = []) =>
   (value) => {
@@ -95,11 +106,41 @@ const SCHEDULES = {
   ays_gits: true,
 };
 
-/** Numbers among A1111's settings. */
-const WEB_UI_NUMBERS = [
-  ...["s_churn", "s_tmin", "s_tmax", "s_noise", "sigma_min", "sigma_max", "rho", "beta_alpha", "beta_beta"],
-  ...["extra_noise", "min_sigma_of_guidance", "skip_early_guidance"],
-];
+/** Choices and parts of a recipe: what the engine gets anew does not compile until it stands here. */
+/** @type {Record<NonNullable<Recipe["spacing"]>, true>} */
+const SPACINGS = { leading: true, linspace: true, trailing: true };
+/** @type {Record<NonNullable<Recipe["rng"]>, true>} */
+const RNGS = { torch: true, philox: true, torch_philox: true };
+/** @type {Record<NonNullable<Recipe["program"]>, true>} */
+const PROGRAMS = { diffusers: true, a1111: true, comfyui: true };
+/** @type {Record<NonNullable<Recipe["emphasis"]>, true>} */
+const EMPHASES = { original: true, no_norm: true, ignore: true, none: true };
+/** @type {Record<NonNullable<Recipe["prediction"]>, true>} */
+const PREDICTIONS = { epsilon: true, v_prediction: true, sample: true };
+/** @type {Record<NonNullable<Hires["upscaler"]>, true>} */
+const UPSCALERS = { latent: true, pixels: true };
+
+/** @typedef {NonNullable<Recipe["hires"]>} Hires */
+/** @type {Record<keyof Hires, Check>} */
+const HIRES = { scale: number(1, 8), denoise: number(0, 1), steps: whole(0, 1000), upscaler: choice(UPSCALERS) };
+/** @type {Record<keyof NonNullable<Recipe["variation"]>, Check>} */
+const VARIATION = { seed, strength: number(0, 1) };
+/** @type {Record<keyof NonNullable<Recipe["embeddings"]>[number], Check>} */
+const EMBEDDING = { name: text(300), sha256: hash };
+/** @type {Record<keyof LinkedAdapter, Check>} */
+const ADAPTER = {
+  ...{ name: text(300), sha256: hash, strength, text_encoder: strength, blocks: text(2000), hash, address },
+};
+
+const setting = number(0, 1e6);
+/** A1111's settings. @type {Record<keyof NonNullable<Recipe["web_ui"]>, Check>} */
+const WEB_UI = {
+  noise_seed_delta: whole(-(2 ** 53), 2 ** 53),
+  ...{ discard_penultimate: flag, sgm_noise_multiplier: flag, quantize: flag },
+  ...{ s_churn: setting, s_tmin: setting, s_tmax: setting, s_noise: setting },
+  ...{ sigma_min: setting, sigma_max: setting, rho: setting, beta_alpha: setting, beta_beta: setting },
+  ...{ extra_noise: setting, min_sigma_of_guidance: setting, skip_early_guidance: setting },
+};
 
 /** Every field of a recipe: a new one does not compile until it has a check. @type {Record<keyof Recipe, Check>} */
 const FIELDS = {
@@ -114,47 +155,25 @@ const FIELDS = {
   width: whole(8, 8192),
   height: whole(8, 8192),
   schedule: choice(SCHEDULES),
-  spacing: choice({ leading: true, linspace: true, trailing: true }),
+  spacing: choice(SPACINGS),
   eta: number(0, 10),
-  rng: choice({ torch: true, philox: true, torch_philox: true }),
-  program: choice({ diffusers: true, a1111: true, comfyui: true }),
-  web_ui: record({
-    noise_seed_delta: whole(-(2 ** 53), 2 ** 53),
-    discard_penultimate: flag,
-    sgm_noise_multiplier: flag,
-    quantize: flag,
-    ...Object.fromEntries(WEB_UI_NUMBERS.map((name) => [name, number(0, 1e6)])),
-  }),
-  variation: record({ seed, strength: number(0, 1) }, ["seed", "strength"]),
+  rng: choice(RNGS),
+  program: choice(PROGRAMS),
+  web_ui: record(WEB_UI),
+  variation: record(VARIATION, ["seed", "strength"]),
   seed_resize: pair(whole(0, 8192)),
   clip_skip: whole(0, 12),
-  emphasis: choice({ original: true, no_norm: true, ignore: true, none: true }),
+  emphasis: choice(EMPHASES),
   pad_conds: flag,
-  prediction: choice({ epsilon: true, v_prediction: true, sample: true }),
+  prediction: choice(PREDICTIONS),
   zero_snr: flag,
   guidance_rescale: number(0, 1),
   batch: whole(1, 1000),
   denoise: orNull(number(0, 1)),
   masked: flag,
-  hires: orNull(
-    record(
-      {
-        scale: number(1, 8),
-        denoise: number(0, 1),
-        steps: whole(0, 1000),
-        upscaler: choice({ latent: true, pixels: true }),
-      },
-      ["scale", "denoise"],
-    ),
-  ),
-  embeddings: list(record({ name: text(300), sha256: hash }, ["name", "sha256"])),
-  adapters: list(
-    record({ name: text(300), sha256: hash, strength, text_encoder: strength, blocks: text(2000), hash, address }, [
-      "name",
-      "sha256",
-      "strength",
-    ]),
-  ),
+  hires: orNull(record(HIRES, ["scale", "denoise"])),
+  embeddings: list(record(EMBEDDING, ["name", "sha256"])),
+  adapters: list(record(ADAPTER, ["name", "sha256", "strength"])),
 };
 
 /** @param {unknown} value @returns {{ recipe: LinkedRecipe, unusable: Unusable[] }} */

@@ -16,7 +16,11 @@ export function activityView(jobs, send) {
   const busyFirst = jobs.toSorted((a, b) => Number(a.status === "waiting") - Number(b.status === "waiting"));
   return html`<aside class="activity" aria-label=${t("jobs.label")} data-testid="activity">
     <ul>
-      ${repeat(busyFirst.slice(0, MOST), ({ id }) => id, (job) => jobView(job, send))}
+      ${repeat(
+        busyFirst.slice(0, MOST),
+        ({ id }) => id,
+        (job) => jobView(job, send),
+      )}
       ${jobs.length > MOST ? html`<li class="fine">${t("jobs.more", { n: jobs.length - MOST })}</li>` : nothing}
     </ul>
   </aside>`;
@@ -27,8 +31,19 @@ function jobView({ id, kind, name, status, done }, send) {
   const what = [word("job", kind), name].filter(Boolean).join(": ");
   const waits = status === "waiting" || status === "pausing";
   return html`<li data-kind=${kind} data-status=${status}>
-    <p id="job-${id}"><bdi>${what}</bdi> <span class="fine">${waits ? t("jobs.waiting") : status === "cancelling" ? t("jobs.cancelling") : nothing}</span></p>
-    <button class="quiet" type="button" aria-label=${t("jobs.cancel", { what })} aria-disabled=${status === "cancelling" ? "true" : "false"} @click=${() => send({ type: "job/cancel", id })}>${cross}</button>
+    <p id="job-${id}">
+      <bdi>${what}</bdi>
+      <span class="fine">${waits ? t("jobs.waiting") : status === "cancelling" ? t("jobs.cancelling") : nothing}</span>
+    </p>
+    <button
+      class="quiet"
+      type="button"
+      aria-label=${t("jobs.cancel", { what })}
+      aria-disabled=${status === "cancelling" ? "true" : "false"}
+      @click=${() => send({ type: "job/cancel", id })}
+    >
+      ${cross}
+    </button>
     ${waits || done === null ? nothing : html`<progress max="1" .value=${done} aria-labelledby="job-${id}"></progress>`}
   </li>`;
 }

@@ -15,6 +15,11 @@ export function safely(view) {
     const { message } = asError(thrown);
     if (!known.has(message)) console.error(thrown);
     known.add(message);
-    return messageView({ title: t("error.view"), message: t("error.view_says", { message }), severity: "warn", kind: "view" });
+    return messageView({
+      title: t("error.view"),
+      message: t("error.view_says", { message }),
+      severity: "warn",
+      kind: "view",
+    });
   }
 }

@@ -6,7 +6,10 @@ import { live } from "lit-html/directives/live.js";
 
 /** @typedef {(change: any) => void} Change */
 
-/** The value of an input, but for one that is being typed in (`starts`, `ends`): other news of the page must not undo half a number. */
+/**
+ * The value of an input, but for one that is being typed in (`starts`, `ends`): other news of the page must not undo
+ * half a number.
+ */
 export const settled = directive(
   class extends Directive {
     /** @param {string} value */
@@ -31,13 +34,30 @@ export const starts = (/** @type {Event} */ { target }) => void (target && typin
 export const ends = (/** @type {Event} */ { target }) => void (target && typing.delete(target));
 
 /**
- * @param {string} id @param {number | string} value @param {{ min: number, max: number | string, step: number, mode?: "numeric" | "decimal" }} range
+ * @param {string} id
+ * @param {number | string} value
+ * @param {{ min: number, max: number | string, step: number, mode?: "numeric" | "decimal" }} range
  * @param {Change} change @param {(event: Event) => void} [into] @param {string} [label] where no label is beside it
  */
-export function numberInput(id, value, { min, max, step, mode = "numeric" }, change, into = numberInto(id, change), label) {
+export function numberInput(
+  id,
+  value,
+  { min, max, step, mode = "numeric" },
+  change,
+  into = numberInto(id, change),
+  label,
+) {
   return html`<input
-    type="number" id=${id} aria-label=${label ?? nothing} min=${min} max=${max} step=${step} inputmode=${mode}
-    .value=${settled(String(value))} @input=${starts} @blur=${ends}
+    type="number"
+    id=${id}
+    aria-label=${label ?? nothing}
+    min=${min}
+    max=${max}
+    step=${step}
+    inputmode=${mode}
+    .value=${settled(String(value))}
+    @input=${starts}
+    @blur=${ends}
     @change=${(/** @type {Event} */ event) => (ends(event), into(event))}
   />`;
 }
@@ -55,7 +75,11 @@ export function numberInto(field, change) {
   };
 }
 
-/** All digits of a number, which may be more than a JavaScript number has; an emptied field keeps its last one. @param {string} field @param {Change} change */
+/**
+ * All digits of a number, which may be more than a JavaScript number has; an emptied field keeps its last one.
+ * @param {string} field
+ * @param {Change} change
+ */
 export function digitsInto(field, change) {
   return (/** @type {Event} */ { target }) => {
     const { value } = /** @type {HTMLInputElement} */ (target);
@@ -80,7 +104,9 @@ export function fileInto(take) {
 
 /**
  * @param {string} name @param {string} field its id as well
- * @param {number} value @param {{ min: number, max: number, step: number, mode?: "numeric" | "decimal" }} range @param {Change} change
+ * @param {number} value
+ * @param {{ min: number, max: number, step: number, mode?: "numeric" | "decimal" }} range
+ * @param {Change} change
  */
 export function numberField(name, field, value, range, change) {
   return html`<label class="field"><span>${name}</span>${numberInput(field, value, range, change)}</label>`;

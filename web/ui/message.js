@@ -13,23 +13,36 @@ import { sentenceView } from "./text.js";
  */
 export function messageView({ title, message, severity, kind, details = [], extra, dismiss }) {
   return html`
-    <div class="message ${severity}" role=${severity === "refuse" ? "alert" : "note"} data-testid="message" data-kind=${kind ?? nothing}>
+    <div
+      class="message ${severity}"
+      role=${severity === "refuse" ? "alert" : "note"}
+      data-testid="message"
+      data-kind=${kind ?? nothing}
+    >
       ${{ refuse: stop, warn: warning, good: check }[severity]}
       <div>
         <p class="message-title">${title}</p>
         ${message ? html`<p>${sentenceView(message)}</p>` : nothing}
-        ${details.length
-          ? html`<details>
-              <summary>${t("message.modules", { n: details.length })}</summary>
-              <ul class="keys">
-                ${details.slice(0, 200).map((detail) => html`<li><code>${detail}</code></li>`)}
-                ${details.length > 200 ? html`<li>${t("message.more", { n: details.length - 200 })}</li>` : nothing}
-              </ul>
-            </details>`
-          : nothing}
+        ${
+          details.length
+            ? html`<details>
+                <summary>${t("message.modules", { n: details.length })}</summary>
+                <ul class="keys">
+                  ${details.slice(0, 200).map((detail) => html`<li><code>${detail}</code></li>`)}
+                  ${details.length > 200 ? html`<li>${t("message.more", { n: details.length - 200 })}</li>` : nothing}
+                </ul>
+              </details>`
+            : nothing
+        }
         ${extra ?? nothing}
       </div>
-      ${dismiss ? html`<button class="quiet" type="button" aria-label=${t("button.dismiss")} @click=${dismiss}>${cross}</button>` : nothing}
+      ${
+        dismiss
+          ? html`<button class="quiet" type="button" aria-label=${t("button.dismiss")} @click=${dismiss}>
+              ${cross}
+            </button>`
+          : nothing
+      }
     </div>
   `;
 }

@@ -8,6 +8,10 @@ import { check } from "./icons.js";
 export function toastsView(toasts) {
   if (!toasts.length) return nothing;
   return html`<ul class="toasts" data-testid="toasts">
-    ${repeat(toasts, ({ id }) => id, ({ text }) => html`<li>${check} <bdi>${text}</bdi></li>`)}
+    ${repeat(
+      toasts,
+      ({ id }) => id,
+      ({ text }) => html`<li>${check} <bdi>${text}</bdi></li>`,
+    )}
   </ul>`;
 }

@@ -1081,6 +1081,7 @@ export default {
   "error.not_saved": "Die Datei konnte nicht gespeichert werden",
   "error.not_opened": "Die Dateien konnten nicht geöffnet werden",
   "error.page": "Auf dieser Seite ist etwas schiefgegangen",
+  "error.part": "Ein Teil der Seite konnte nicht geladen werden. Prüfe die Verbindung und lade die Seite neu.",
   "error.view": "Dieser Teil der Seite konnte nicht angezeigt werden",
   "error.view_says": "{message}. Der Rest der Seite funktioniert weiterhin.",
   "metadata.more": { one: "{n} weiterer Eintrag wird nicht angezeigt; die Kopie enthält alle.", other: "{n} weitere Einträge werden nicht angezeigt; die Kopie enthält alle." },

@@ -1080,6 +1080,7 @@ export default {
   "error.not_saved": "The file could not be saved",
   "error.not_opened": "The files could not be opened",
   "error.page": "Something went wrong on this page",
+  "error.part": "A part of the page could not be loaded. Check the connection, then reload the page.",
   "error.view": "This part of the page could not be shown",
   "error.view_says": "{message}. The rest of the page still works.",
   "metadata.more": { one: "{n} more entry is not shown; the copy has it.", other: "{n} more entries are not shown; the copy has all of them." },

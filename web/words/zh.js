@@ -1081,6 +1081,7 @@ export default {
   "error.not_saved": "无法保存文件",
   "error.not_opened": "无法打开文件",
   "error.page": "页面出现错误",
+  "error.part": "页面的一部分无法加载。请检查网络连接，然后重新加载页面。",
   "error.view": "页面的这一部分无法显示",
   "error.view_says": "{message}。页面的其余部分仍可使用。",
   "metadata.more": "还有 {n} 个条目未显示；复制内容包含全部条目。",

@@ -34,10 +34,14 @@ const TEST_TIMEOUT: &str = "--test-timeout=1200000";
 const DRAWING: [&str; 12] =
     ["accessibility", "app", "bench", "engine", "far", "guide", "habits", "images", "links", "page", "run", "webgpu"];
 
+/// JavaScript that prettier formats; .prettierignore excepts the texts.
+const SCRIPTS: [&str; 3] = ["*.js", "web/**/*.js", "tests/{browser,page,bench}/*.{js,mjs}"];
+
 /// A part of the tests. Parts run in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
-    /// `cargo fmt --check` and `cargo clippy` with the workspace's lints; warnings are errors.
+    /// `cargo fmt --check` and `cargo clippy` with the workspace's lints; prettier and eslint for the page and its tests.
+    /// Warnings are errors.
     Lint,
     /// `cargo test` of the workspace.
     Native,
@@ -158,7 +162,11 @@ fn lint(tally: &mut Tally) -> Result<(), Error> {
     setup::rust_component("clippy", "cargo-clippy")?;
     let formatted = tally.count(run(cargo().args(["fmt", "--all", "--check"])));
     let clean = run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]));
-    formatted.and(tally.count(clean))
+    setup::npm_packages()?;
+    let pretty = tally
+        .count(run(node_script("prettier/bin/prettier.cjs").args(["--check", "--log-level", "warn"]).args(SCRIPTS)));
+    let linted = tally.count(run(node_script("eslint/bin/eslint.js").args(["--max-warnings", "0"])));
+    formatted.and(tally.count(clean)).and(pretty).and(linted)
 }
 
 fn native(tally: &mut Tally) -> Result<(), Error> {

@@ -13,34 +13,60 @@ export function appView({ app, session }, send) {
   return html`
     <aside class="app" aria-label=${t("app.label")} data-testid="app">
       ${app.offline ? html`<p class="fine">${t("app.offline")}</p>` : nothing}
-      ${app.installable
-        ? html`<button class="button small" type="button" id="install" @click=${() => send({ type: "app/install" })}>${t("app.install")}</button>`
-        : nothing}
-      ${session.kept
-        ? html`<p class="fine">
-            ${t("session.kept")} <button class="button small" type="button" id="forget-session" @click=${() => send({ type: "session/forget" })}>${t("session.forget")}</button>
-          </p>`
-        : nothing}
+      ${
+        app.installable
+          ? html`<button class="button small" type="button" id="install" @click=${() => send({ type: "app/install" })}>
+              ${t("app.install")}
+            </button>`
+          : nothing
+      }
+      ${
+        session.kept
+          ? html`<p class="fine">
+              ${t("session.kept")}
+              <button
+                class="button small"
+                type="button"
+                id="forget-session"
+                @click=${() => send({ type: "session/forget" })}
+              >
+                ${t("session.forget")}
+              </button>
+            </p>`
+          : nothing
+      }
     </aside>
   `;
 }
 
-/** A newer version waits until the user wants it, and until no task is running. @param {State} state @param {Send} send */
+/**
+ * A newer version waits until the user wants it, and until no task is running.
+ * @param {State} state
+ * @param {Send} send
+ */
 export function updateView({ app, jobs }, send) {
   if (app.stale) {
-    const extra = html`<p><button class="button small" type="button" id="reload" @click=${() => send({ type: "app/reload" })}>${t("app.reload")}</button></p>`;
+    const extra = html`<p>
+      <button class="button small" type="button" id="reload" @click=${() => send({ type: "app/reload" })}>
+        ${t("app.reload")}
+      </button>
+    </p>`;
     return messageView({ title: t("app.stale"), message: t("app.stale_says"), severity: "warn", kind: "stale", extra });
   }
   if (!app.update) return nothing;
   const busy = jobs.length > 0;
   const extra = html`<p>
-    <button class="button small" type="button" id="update" aria-disabled=${busy ? "true" : "false"} @click=${() => busy || send({ type: "app/update" })}>
+    <button
+      class="button small"
+      type="button"
+      id="update"
+      aria-disabled=${busy ? "true" : "false"}
+      @click=${() => busy || send({ type: "app/update" })}
+    >
       ${t("app.use_new")}
     </button>
   </p>`;
-  const message = busy
-    ? t("app.update_busy")
-    : t("app.update_free");
+  const message = busy ? t("app.update_busy") : t("app.update_free");
   return messageView({ title: t("app.update"), message, severity: "good", kind: "update", extra });
 }
 
@@ -53,8 +79,12 @@ export function sessionView({ session: { waiting } }, send) {
     severity: "good",
     kind: "session",
     extra: html`<p class="downloads">
-      <button class="button small" type="button" id="reopen" @click=${() => send({ type: "session/reopen" })}>${t("session.reopen")}</button>
-      <button class="button small" type="button" @click=${() => send({ type: "session/forget" })}>${t("session.forget_files")}</button>
+      <button class="button small" type="button" id="reopen" @click=${() => send({ type: "session/reopen" })}>
+        ${t("session.reopen")}
+      </button>
+      <button class="button small" type="button" @click=${() => send({ type: "session/forget" })}>
+        ${t("session.forget_files")}
+      </button>
     </p>`,
   });
 }

@@ -5,7 +5,10 @@ import { rich, t } from "../../words.js";
 
 /** @typedef {import("../../words.js").Key} Key */
 
-/** What goes wrong, what to do about it, and where the demo shows it. @type {[title: Key, says: Key, address?: string][]} */
+/**
+ * What goes wrong, what to do about it, and where the demo shows it.
+ * @type {[title: Key, says: Key, address?: string][]}
+ */
 const CASES = [
   ["help.key", "help.key_says", "./#v1&look=broken_names.safetensors"],
   ["help.same", "help.same_says", "./#v1&look=duotone.safetensors"],
@@ -33,9 +36,18 @@ const algorithms = () => [
   [t("help.full_name"), "W + D", t("help.full")],
 ];
 
+/** What becomes of the marks in a text. */
+const TAGS = {
+  b: strong,
+  code: (/** @type {string} */ text) => html`<code>${text}</code>`,
+  kbd: key,
+  i: (/** @type {string} */ text) => html`<em>${text}</em>`,
+};
+
+/** The same, and links to an address. @param {string} address */
+const link = (address) => ({ ...TAGS, a: (/** @type {string} */ text) => html`<a href=${address}>${text}</a>` });
+
 export function helpView() {
-  const tags = { b: strong, code: (/** @type {string} */ text) => html`<code>${text}</code>`, kbd: key, i: (/** @type {string} */ text) => html`<em>${text}</em>` };
-  const link = (/** @type {string} */ address) => ({ ...tags, a: (/** @type {string} */ text) => html`<a href=${address}>${text}</a>` });
   return html`
     <h1>${t("help.title")}</h1>
     <nav aria-label=${t("help.nav")}>
@@ -50,33 +62,18 @@ export function helpView() {
     <section id="why" aria-labelledby="why-title" class="card">
       <h2 id="why-title">${t("help.why")}</h2>
       <p>${rich("help.lead", link("./"))}</p>
-      <dl class="cases">${CASES.map(([title, says, address = ""]) => html`<div><dt>${t(title)}</dt><dd>${rich(says, link(address))}</dd></div>`)}</dl>
-    </section>
-
-    <section id="formats" aria-labelledby="formats-title" class="card">
-      <h2 id="formats-title">${t("help.formats")}</h2>
-      <p>${rich("help.algorithms_lead", tags)}</p>
-      <div class="scroller" tabindex="0" role="region" aria-label=${t("help.algorithms")}>
-        <table>
-          <thead><tr><th scope="col">${t("help.name")}</th><th scope="col">${t("help.becomes")}</th><th scope="col">${t("help.short")}</th></tr></thead>
-          <tbody>${algorithms().map(([name, formula, short]) => html`<tr><th scope="row">${name}</th><td>${formula}</td><td>${short}</td></tr>`)}</tbody>
-        </table>
-      </div>
-      <p>${rich("help.files", tags)}</p>
-    </section>
-
-    <section id="keys" aria-labelledby="keys-title" class="card">
-      <h2 id="keys-title">${t("help.keys")}</h2>
-      <dl class="keys-list">
-        <div><dt>${key("Tab")}</dt><dd>${t("help.tab_key")}</dd></div>
-        <div><dt>${key("Enter")}, ${key("Space")}</dt><dd>${rich("help.enter_key", tags)}</dd></div>
-        <div><dt>${key("Ctrl")} ${key("↑")} ${key("↓")}</dt><dd>${t("help.weight_key")}</dd></div>
-        <div><dt>${key("Ctrl")} ${key("V")}</dt><dd>${t("help.paste_key")}</dd></div>
-        <div><dt>${key("←")} ${key("→")}</dt><dd>${t("help.arrow_key")}</dd></div>
-        <div><dt>${key("Home")}, ${key("End")}</dt><dd>${t("help.home_key")}</dd></div>
-        <div><dt>${key("Enter")} ${t("help.block_key")}</dt><dd>${t("help.block_key_says")}</dd></div>
+      <dl class="cases">
+        ${CASES.map(
+          ([title, says, address = ""]) =>
+            html`<div>
+              <dt>${t(title)}</dt>
+              <dd>${rich(says, link(address))}</dd>
+            </div>`,
+        )}
       </dl>
     </section>
+
+    ${formatsView()} ${keysView()}
 
     <section id="languages" aria-labelledby="languages-title" class="card">
       <h2 id="languages-title">${t("help.languages")}</h2>
@@ -85,6 +82,62 @@ export function helpView() {
 
     <p class="fine">${rich("help.bench", link("./#bench"))}</p>
   `;
+}
+
+function formatsView() {
+  return html`
+    <section id="formats" aria-labelledby="formats-title" class="card">
+      <h2 id="formats-title">${t("help.formats")}</h2>
+      <p>${rich("help.algorithms_lead", TAGS)}</p>
+      <div class="scroller" tabindex="0" role="region" aria-label=${t("help.algorithms")}>
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">${t("help.name")}</th>
+              <th scope="col">${t("help.becomes")}</th>
+              <th scope="col">${t("help.short")}</th>
+            </tr>
+          </thead>
+          <tbody>
+            ${algorithms().map(
+              ([name, formula, short]) =>
+                html`<tr>
+                  <th scope="row">${name}</th>
+                  <td>${formula}</td>
+                  <td>${short}</td>
+                </tr>`,
+            )}
+          </tbody>
+        </table>
+      </div>
+      <p>${rich("help.files", TAGS)}</p>
+    </section>
+  `;
+}
+
+function keysView() {
+  /** @type {[keys: unknown, says: unknown][]} */
+  const keys = [
+    [key("Tab"), t("help.tab_key")],
+    [html`${key("Enter")}, ${key("Space")}`, rich("help.enter_key", TAGS)],
+    [html`${key("Ctrl")} ${key("↑")} ${key("↓")}`, t("help.weight_key")],
+    [html`${key("Ctrl")} ${key("V")}`, t("help.paste_key")],
+    [html`${key("←")} ${key("→")}`, t("help.arrow_key")],
+    [html`${key("Home")}, ${key("End")}`, t("help.home_key")],
+    [html`${key("Enter")} ${t("help.block_key")}`, t("help.block_key_says")],
+  ];
+  return html`<section id="keys" aria-labelledby="keys-title" class="card">
+    <h2 id="keys-title">${t("help.keys")}</h2>
+    <dl class="keys-list">
+      ${keys.map(
+        ([name, says]) =>
+          html`<div>
+            <dt>${name}</dt>
+            <dd>${says}</dd>
+          </div>`,
+      )}
+    </dl>
+  </section>`;
 }
 
 /** @param {string} text */

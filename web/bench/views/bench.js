@@ -19,20 +19,51 @@ export function benchView({ bench, run, gpu }, send) {
       <h2 id="bench-title" tabindex="-1">${t("bench.title")}</h2>
       <p>${t("bench.says")}</p>
       <p>
-        ${running
-          ? html`<button class="button" type="button" id="bench-stop" @click=${() => send({ type: "bench/stop" })}>${t("button.stop")}</button>`
-          : html`<button class="button" type="button" id="bench-run" aria-disabled=${barred ? "true" : "false"} @click=${() => barred || send({ type: "bench/run" })}>
-              ${t("bench.run")}
-            </button>`}
-        ${rows.length && !running
-          ? html`<button class="button" type="button" id="bench-copy" @click=${() => send({ type: "text/copy", text: benchText(bench), what: t("bench.table") })}>
-              ${t("button.copy")}
-            </button>
-            <button class="button" type="button" id="bench-save" @click=${() => send({ type: "bench/save" })}>${t("bench.save")}</button>`
-          : nothing}
+        ${
+          running
+            ? html`<button class="button" type="button" id="bench-stop" @click=${() => send({ type: "bench/stop" })}>
+                ${t("button.stop")}
+              </button>`
+            : html`<button
+                class="button"
+                type="button"
+                id="bench-run"
+                aria-disabled=${barred ? "true" : "false"}
+                @click=${() => barred || send({ type: "bench/run" })}
+              >
+                ${t("bench.run")}
+              </button>`
+        }
+        ${
+          rows.length && !running
+            ? html`<button
+                  class="button"
+                  type="button"
+                  id="bench-copy"
+                  @click=${() => send({ type: "text/copy", text: benchText(bench), what: t("bench.table") })}
+                >
+                  ${t("button.copy")}
+                </button>
+                <button class="button" type="button" id="bench-save" @click=${() => send({ type: "bench/save" })}>
+                  ${t("bench.save")}
+                </button>`
+            : nothing
+        }
       </p>
-      <p role="status" data-testid="bench-status">${running ? t("bench.running", { done: rows.length, all: all || "…" }) : rows.length ? t("bench.done", { adapter }) : nothing}</p>
-      ${error ? messageView({ title: t("bench.failed"), message: error.message, severity: "refuse", kind: error.kind }) : nothing}
+      <p role="status" data-testid="bench-status">
+        ${
+          running
+            ? t("bench.running", { done: rows.length, all: all || "…" })
+            : rows.length
+              ? t("bench.done", { adapter })
+              : nothing
+        }
+      </p>
+      ${
+        error
+          ? messageView({ title: t("bench.failed"), message: error.message, severity: "refuse", kind: error.kind })
+          : nothing
+      }
       ${rows.length ? tableView(rows) : nothing}
     </section>
   `;
@@ -43,7 +74,11 @@ function tableView(rows) {
   return html`<div class="scroller" tabindex="0" role="region" aria-label=${t("bench.table")}>
     <table>
       <thead>
-        <tr>${[t("bench.what"), t("bench.median"), t("bench.range"), "GFLOP/s", t("bench.share"), t("bench.verdict")].map((name, at) => html`<th scope="col" class=${at && at < 5 ? "numeric" : ""}>${name}</th>`)}</tr>
+        <tr>
+          ${[t("bench.what"), t("bench.median"), t("bench.range"), "GFLOP/s", t("bench.share"), t("bench.verdict")].map(
+            (name, at) => html`<th scope="col" class=${at && at < 5 ? "numeric" : ""}>${name}</th>`,
+          )}
+        </tr>
       </thead>
       <tbody>
         ${rows.map((row) => {
@@ -52,7 +87,11 @@ function tableView(rows) {
           const rate = row.name.startsWith("copy") ? `${gflops} GB/s` : gflops;
           const found = verdict(row);
           const cells = [isRoof ? "" : median, isRoof ? "" : `${min} – ${max}`, rate, percent];
-          return html`<tr><th scope="row">${row.name}</th>${cells.map((cell) => html`<td class="numeric">${cell}</td>`)}<td>${found ? word("bench", found) : ""}</td></tr>`;
+          return html`<tr>
+            <th scope="row">${row.name}</th>
+            ${cells.map((cell) => html`<td class="numeric">${cell}</td>`)}
+            <td>${found ? word("bench", found) : ""}</td>
+          </tr>`;
         })}
       </tbody>
     </table>

@@ -16,31 +16,49 @@ import { previewView } from "./preview.js";
 /** @typedef {import("../../types.d.ts").Send} Send */
 /** @typedef {(change: Partial<import("../../types.d.ts").ChangeForm>) => void} Edit */
 
-/** @param {State} state @param {import("../../types.d.ts").Entry} entry @param {import("../../engine/types.d.ts").Report} report @param {Send} send */
+/**
+ * @param {State} state
+ * @param {import("../../types.d.ts").Entry} entry
+ * @param {import("../../engine/types.d.ts").Report} report
+ * @param {Send} send
+ */
 export function changeView(state, entry, report, send) {
   const { change } = state.look;
   /** @type {Edit} */
   const edit = (part) => send({ type: "change/edited", change: part });
   const kinds = kindsOf(report);
   return html`
-    <section class="card change" id="change" aria-labelledby="change-title" data-testid="change" data-status=${change.status}>
+    <section
+      class="card change"
+      id="change"
+      aria-labelledby="change-title"
+      data-testid="change"
+      data-status=${change.status}
+    >
       <div>
         <h3 id="change-title">${t("change.title")}</h3>
         <p class="fine">${t("change.says")}</p>
       </div>
       <div class="segments kinds" role="group" aria-label=${t("change.label")}>
         ${kinds.map(
-          (kind) => html`<button
-            type="button" data-kind=${kind} aria-pressed=${kind === change.kind ? "true" : "false"} @click=${() => send({ type: "change/opened", kind })}
-          >
-            ${word("change", kind)}
-          </button>`,
+          (kind) =>
+            html`<button
+              type="button"
+              data-kind=${kind}
+              aria-pressed=${kind === change.kind ? "true" : "false"}
+              @click=${() => send({ type: "change/opened", kind })}
+            >
+              ${word("change", kind)}
+            </button>`,
         )}
       </div>
-      ${kinds.includes(change.kind)
-        ? html`<p>${word("change_says", change.kind)}</p>
-            ${formOf(state, entry, report, edit, send)} ${actionsView(entry.name, change, send)} ${outcomeView(change, send)}`
-        : nothing}
+      ${
+        kinds.includes(change.kind)
+          ? html`<p>${word("change_says", change.kind)}</p>
+              ${formOf(state, entry, report, edit, send)} ${actionsView(entry.name, change, send)}
+              ${outcomeView(change, send)}`
+          : nothing
+      }
     </section>
   `;
 }
@@ -57,7 +75,13 @@ function kindsOf({ container, kind, modules }) {
   ];
 }
 
-/** @param {State} state @param {import("../../types.d.ts").Entry} entry @param {import("../../engine/types.d.ts").Report} report @param {Edit} edit @param {Send} send */
+/**
+ * @param {State} state
+ * @param {import("../../types.d.ts").Entry} entry
+ * @param {import("../../engine/types.d.ts").Report} report
+ * @param {Edit} edit
+ * @param {Send} send
+ */
 function formOf(state, entry, report, edit, send) {
   const { kind, form } = state.look.change;
   switch (kind) {
@@ -90,40 +114,78 @@ function actionsView(name, change, send) {
         <p id="change-what">${status === "writing" ? t("change.writing") : t("change.planning")}</p>
         <progress max="1" .value=${done} aria-labelledby="change-what"></progress>
       </div>
-      <button class="button" type="button" id="change-stop" @click=${() => send({ type: "change/stop" })}>${t("button.cancel")}</button>
+      <button class="button" type="button" id="change-stop" @click=${() => send({ type: "change/stop" })}>
+        ${t("button.cancel")}
+      </button>
     </div>`;
   }
   return html`<div class="change-actions">
-    <button class="button primary" type="button" id="change-make" aria-disabled=${asked ? "false" : "true"} @click=${() => asked && send({ type: "change/make" })}>
+    <button
+      class="button primary"
+      type="button"
+      id="change-make"
+      aria-disabled=${asked ? "false" : "true"}
+      @click=${() => asked && send({ type: "change/make" })}
+    >
       ${t("change.make")}
     </button>
-    ${QUICK.includes(kind)
-      ? nothing
-      : html`<button class="button" type="button" id="change-plan" aria-disabled=${asked ? "false" : "true"} @click=${() => asked && send({ type: "change/plan" })}>
-          ${t("change.plan")}
-        </button>`}
-    <span class="fine">${asked ? rich("change.called", { name: html`<bdi>${newName(name, change)}</bdi>` }) : t("change.nothing")}</span>
+    ${
+      QUICK.includes(kind)
+        ? nothing
+        : html`<button
+            class="button"
+            type="button"
+            id="change-plan"
+            aria-disabled=${asked ? "false" : "true"}
+            @click=${() => asked && send({ type: "change/plan" })}
+          >
+            ${t("change.plan")}
+          </button>`
+    }
+    <span class="fine"
+      >${asked ? rich("change.called", { name: html`<bdi>${newName(name, change)}</bdi>` }) : t("change.nothing")}</span
+    >
   </div>`;
 }
 
 /** @param {Change} change @param {Send} send */
 function outcomeView({ preview, result, error, status }, send) {
   return html`
-    ${error ? messageView({ title: t("change.failed"), severity: "warn", ...error, message: asSentence(error.message) }) : nothing}
+    ${
+      error
+        ? messageView({ title: t("change.failed"), severity: "warn", ...error, message: asSentence(error.message) })
+        : nothing
+    }
     ${preview ? previewView(preview, status === "made") : nothing}
-    ${result
-      ? html`<div class="made" data-testid="made">
-          ${check}
-          <div>
-            <p>${rich("change.made", { name: html`<strong><bdi>${result.name}</bdi></strong>`, size: formatBytes(result.size) })}</p>
-            ${result.thinned ? html`<p>${t("change.thinned", { n: result.thinned })}</p>` : nothing}
-            <p class="made-actions">
-              <button class="button primary" type="button" id="change-save" @click=${() => send({ type: "change/save" })}>${download} ${t("change.save")}</button>
-              <button class="button" type="button" id="change-look" @click=${() => send({ type: "change/look" })}>${t("change.look")}</button>
-            </p>
-          </div>
-        </div>`
-      : nothing}
+    ${
+      result
+        ? html`<div class="made" data-testid="made">
+            ${check}
+            <div>
+              <p>
+                ${rich("change.made", {
+                  name: html`<strong><bdi>${result.name}</bdi></strong>`,
+                  size: formatBytes(result.size),
+                })}
+              </p>
+              ${result.thinned ? html`<p>${t("change.thinned", { n: result.thinned })}</p>` : nothing}
+              <p class="made-actions">
+                <button
+                  class="button primary"
+                  type="button"
+                  id="change-save"
+                  @click=${() => send({ type: "change/save" })}
+                >
+                  ${download} ${t("change.save")}
+                </button>
+                <button class="button" type="button" id="change-look" @click=${() => send({ type: "change/look" })}>
+                  ${t("change.look")}
+                </button>
+              </p>
+            </div>
+          </div>`
+        : nothing
+    }
   `;
 }
 

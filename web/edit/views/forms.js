@@ -22,30 +22,59 @@ const targets = () => TARGETS.map((name) => /** @type {[string, string]} */ ([na
 export function convertForm(form, report, edit) {
   const composed = report.algorithms.some((name) => COMPOSED.test(name));
   return html`<div class="change-form">
-    ${select("change-to", t("fact.names"), form.to, [["", t("option.as_are")], ...targets()], (to) => edit({ to: /** @type {Form["to"]} */ (to) }))}
+    ${select("change-to", t("fact.names"), form.to, [["", t("option.as_are")], ...targets()], (to) =>
+      edit({ to: /** @type {Form["to"]} */ (to) }),
+    )}
     ${dtypeField(form, edit)}
-    ${select("change-alpha", t("fact.alpha"), form.alpha, [["usual", t("alpha.usual")], ["kept", t("alpha.kept")], ["baked", t("alpha.baked")]], (alpha) =>
-      edit({ alpha: /** @type {Form["alpha"]} */ (alpha) }),
+    ${select(
+      "change-alpha",
+      t("fact.alpha"),
+      form.alpha,
+      [
+        ["usual", t("alpha.usual")],
+        ["kept", t("alpha.kept")],
+        ["baked", t("alpha.baked")],
+      ],
+      (alpha) => edit({ alpha: /** @type {Form["alpha"]} */ (alpha) }),
     )}
     <div class="checks">
       ${composed ? box("change-lora", t("convert.as_lora"), form.asLora, (asLora) => edit({ asLora })) : nothing}
-      ${composed && form.asLora
-        ? html`<label class="field narrow"
-            ><span>${t("convert.rank")}</span>
-            <input
-              type="number" min="1" max="4096" id="change-rank" placeholder=${t("convert.exact")} .value=${form.rank === null ? "" : String(form.rank)}
-              @change=${(/** @type {Event} */ { target }) => edit({ rank: Number(/** @type {HTMLInputElement} */ (target).value) || null })}
-          /></label>`
-        : nothing}
+      ${
+        composed && form.asLora
+          ? html`<label class="field narrow"
+              ><span>${t("convert.rank")}</span>
+              <input
+                type="number"
+                min="1"
+                max="4096"
+                id="change-rank"
+                placeholder=${t("convert.exact")}
+                .value=${form.rank === null ? "" : String(form.rank)}
+                @change=${(/** @type {Event} */ { target }) =>
+                  edit({ rank: Number(/** @type {HTMLInputElement} */ (target).value) || null })}
+            /></label>`
+          : nothing
+      }
       ${box("change-drop", t("convert.drop"), form.drop, (drop) => edit({ drop }))}
-      ${report.leftovers.length ? box("change-keep", t("convert.keep"), form.keepLeftovers, (keepLeftovers) => edit({ keepLeftovers })) : nothing}
+      ${
+        report.leftovers.length
+          ? box("change-keep", t("convert.keep"), form.keepLeftovers, (keepLeftovers) => edit({ keepLeftovers }))
+          : nothing
+      }
     </div>
-    ${form.without.length
-      ? html`<p class="fine">
-          ${t("convert.without", { layers: t("n.layer", { n: form.without.length }), names: form.without.slice(0, 3).join(", ") + (form.without.length > 3 ? " …" : "") })}
-          <button class="button small" type="button" @click=${() => edit({ without: [] })}>${t("convert.keep_them")}</button>
-        </p>`
-      : nothing}
+    ${
+      form.without.length
+        ? html`<p class="fine">
+            ${t("convert.without", {
+              layers: t("n.layer", { n: form.without.length }),
+              names: form.without.slice(0, 3).join(", ") + (form.without.length > 3 ? " …" : ""),
+            })}
+            <button class="button small" type="button" @click=${() => edit({ without: [] })}>
+              ${t("convert.keep_them")}
+            </button>
+          </p>`
+        : nothing
+    }
   </div>`;
 }
 
@@ -57,15 +86,47 @@ export function resizeForm(form, edit) {
   </div>`;
 }
 
-/** @param {Form} form @param {"merge" | "bake"} kind @param {import("../../types.d.ts").Entry} entry @param {import("../../types.d.ts").Entry[]} files @param {Edit} edit */
-export function mergeForm(form, kind, entry, files, edit) {
-  const free = files.filter((file) => file.id !== entry.id && usable(file) && !form.others.some(({ id }) => id === file.id));
-  const part = (/** @type {string} */ name, /** @type {number} */ strength, /** @type {(strength: number) => void} */ set, /** @type {(() => void) | null} */ remove) => html`<li>
+/**
+ * A file that is merged, and its strength.
+ * @param {string} name
+ * @param {number} strength
+ * @param {(strength: number) => void} set
+ * @param {(() => void) | null} remove
+ */
+function part(name, strength, set, remove) {
+  return html`<li>
     <bdi>${name}</bdi>
-    <input type="range" min="-1" max="2" step="0.05" aria-label=${t("merge.strength", { name })} .value=${String(strength)} @input=${(/** @type {Event} */ { target }) => set(Number(/** @type {HTMLInputElement} */ (target).value))} />
+    <input
+      type="range"
+      min="-1"
+      max="2"
+      step="0.05"
+      aria-label=${t("merge.strength", { name })}
+      .value=${String(strength)}
+      @input=${(/** @type {Event} */ { target }) => set(Number(/** @type {HTMLInputElement} */ (target).value))}
+    />
     <output>${formatFixed(strength)}</output>
-    ${remove ? html`<button class="quiet" type="button" aria-label=${t("merge.remove", { name })} @click=${remove}>${cross}</button>` : html`<span></span>`}
+    ${
+      remove
+        ? html`<button class="quiet" type="button" aria-label=${t("merge.remove", { name })} @click=${remove}>
+            ${cross}
+          </button>`
+        : html`<span></span>`
+    }
   </li>`;
+}
+
+/**
+ * @param {Form} form
+ * @param {"merge" | "bake"} kind
+ * @param {import("../../types.d.ts").Entry} entry
+ * @param {import("../../types.d.ts").Entry[]} files
+ * @param {Edit} edit
+ */
+export function mergeForm(form, kind, entry, files, edit) {
+  const free = files.filter(
+    (file) => file.id !== entry.id && usable(file) && !form.others.some(({ id }) => id === file.id),
+  );
   return html`<div class="change-form">
     <ul class="parts">
       ${kind === "merge" ? part(entry.name, form.strength, (strength) => edit({ strength }), null) : nothing}
@@ -78,63 +139,134 @@ export function mergeForm(form, kind, entry, files, edit) {
         ),
       )}
     </ul>
-    ${free.length
-      ? select("merge-with", t("merge.add"), "", [["", t("option.choose")], ...free.map(({ id, name }) => /** @type {[string, string]} */ ([id, name]))], (id) => edit({ others: [...form.others, { id, strength: 1 }] }))
-      : html`<p class="fine">${form.others.length ? t("merge.more") : t("merge.first")}</p>`}
-    ${kind === "merge"
-      ? html`${ruleFields(form, t("merge.exact"), false, edit)} ${dtypeField(form, edit)}
-          <div class="checks">${box("change-drop", t("merge.drop"), form.drop, (drop) => edit({ drop }))}</div>`
-      : nothing}
+    ${
+      free.length
+        ? select(
+            "merge-with",
+            t("merge.add"),
+            "",
+            [["", t("option.choose")], ...free.map(({ id, name }) => /** @type {[string, string]} */ ([id, name]))],
+            (id) => edit({ others: [...form.others, { id, strength: 1 }] }),
+          )
+        : html`<p class="fine">${form.others.length ? t("merge.more") : t("merge.first")}</p>`
+    }
+    ${
+      kind === "merge"
+        ? html`${ruleFields(form, t("merge.exact"), false, edit)} ${dtypeField(form, edit)}
+            <div class="checks">${box("change-drop", t("merge.drop"), form.drop, (drop) => edit({ drop }))}</div>`
+        : nothing
+    }
   </div>`;
 }
 
-/** @param {Form} form @param {import("../../types.d.ts").Entry} entry @param {import("../../types.d.ts").Entry[]} files @param {Edit} edit */
+/**
+ * @param {Form} form
+ * @param {import("../../types.d.ts").Entry} entry
+ * @param {import("../../types.d.ts").Entry[]} files
+ * @param {Edit} edit
+ */
 export function extractForm(form, entry, files, edit) {
   const bases = files.filter((file) => file.id !== entry.id && file.report?.kind === "checkpoint");
   return html`<div class="change-form">
-    ${bases.length
-      ? select("extract-base", t("extract.base"), form.others[0]?.id ?? "", [["", t("option.choose")], ...bases.map(({ id, name }) => /** @type {[string, string]} */ ([id, name]))], (id) =>
-          edit({ others: id ? [{ id, strength: 1 }] : [] }),
-        )
-      : html`<p class="fine">${t("extract.first")}</p>`}
+    ${
+      bases.length
+        ? select(
+            "extract-base",
+            t("extract.base"),
+            form.others[0]?.id ?? "",
+            [["", t("option.choose")], ...bases.map(({ id, name }) => /** @type {[string, string]} */ ([id, name]))],
+            (id) => edit({ others: id ? [{ id, strength: 1 }] : [] }),
+          )
+        : html`<p class="fine">${t("extract.first")}</p>`
+    }
     ${number("change-fixed", t("resize.rank"), form.fixed, 1, 1024, 1, (fixed) => edit({ fixed }))}
-    ${select("change-to", t("fact.names"), form.to || "kohya", targets(), (to) => edit({ to: /** @type {Form["to"]} */ (to) }))} ${dtypeField(form, edit)}
+    ${select("change-to", t("fact.names"), form.to || "kohya", targets(), (to) =>
+      edit({ to: /** @type {Form["to"]} */ (to) }),
+    )}
+    ${dtypeField(form, edit)}
   </div>`;
 }
 
-/** @param {Form} form @param {string} energy what the rule by energy is called here @param {boolean} share whether it asks for a share @param {Edit} edit */
+/**
+ * @param {Form} form
+ * @param {string} energy what the rule by energy is called here
+ * @param {boolean} share whether it asks for a share
+ * @param {Edit} edit
+ */
 function ruleFields(form, energy, share, edit) {
   return html`
-    ${select("change-rule", t("fact.rank"), form.rule, [["energy", energy], ["fixed", t("resize.fixed")]], (rule) => edit({ rule: /** @type {Form["rule"]} */ (rule) }))}
-    ${form.rule === "fixed"
-      ? number("change-fixed", t("resize.rank"), form.fixed, 1, 1024, 1, (fixed) => edit({ fixed }))
-      : share
-        ? number("change-energy", t("resize.percent"), form.energy, 1, 100, 0.5, (energy) => edit({ energy }))
-        : nothing}
+    ${select(
+      "change-rule",
+      t("fact.rank"),
+      form.rule,
+      [
+        ["energy", energy],
+        ["fixed", t("resize.fixed")],
+      ],
+      (rule) => edit({ rule: /** @type {Form["rule"]} */ (rule) }),
+    )}
+    ${
+      form.rule === "fixed"
+        ? number("change-fixed", t("resize.rank"), form.fixed, 1, 1024, 1, (fixed) => edit({ fixed }))
+        : share
+          ? number("change-energy", t("resize.percent"), form.energy, 1, 100, 0.5, (energy) => edit({ energy }))
+          : nothing
+    }
   `;
 }
 
 /** @param {Form} form @param {Edit} edit */
 function dtypeField({ dtype }, edit) {
-  return select("change-dtype", t("fact.precision"), dtype, [["", t("option.as_is")], ...DTYPES.map((name) => /** @type {[string, string]} */ ([name, word("dtype", name)]))], (dtype) => edit({ dtype: /** @type {Form["dtype"]} */ (dtype) }));
+  return select(
+    "change-dtype",
+    t("fact.precision"),
+    dtype,
+    [["", t("option.as_is")], ...DTYPES.map((name) => /** @type {[string, string]} */ ([name, word("dtype", name)]))],
+    (dtype) => edit({ dtype: /** @type {Form["dtype"]} */ (dtype) }),
+  );
 }
 
-/** @param {string} id @param {string} name @param {string} chosen @param {[value: string, label: string][]} options @param {(value: string) => void} set */
+/**
+ * @param {string} id
+ * @param {string} name
+ * @param {string} chosen
+ * @param {[value: string, label: string][]} options
+ * @param {(value: string) => void} set
+ */
 function select(id, name, chosen, options, set) {
   return html`<label class="field"
     ><span>${name}</span>
-    <select id=${id} @change=${(/** @type {Event} */ { target }) => set(/** @type {HTMLSelectElement} */ (target).value)}>
-      ${options.map(([value, label]) => html`<option value=${value} ?selected=${value === chosen} .selected=${value === chosen}>${label}</option>`)}
+    <select
+      id=${id}
+      @change=${(/** @type {Event} */ { target }) => set(/** @type {HTMLSelectElement} */ (target).value)}
+    >
+      ${options.map(
+        ([value, label]) =>
+          html`<option value=${value} ?selected=${value === chosen} .selected=${value === chosen}>${label}</option>`,
+      )}
     </select></label
   >`;
 }
 
-/** @param {string} id @param {string} name @param {number} value @param {number} least @param {number} most @param {number} step @param {(value: number) => void} set */
+/**
+ * @param {string} id
+ * @param {string} name
+ * @param {number} value
+ * @param {number} least
+ * @param {number} most
+ * @param {number} step
+ * @param {(value: number) => void} set
+ */
 function number(id, name, value, least, most, step, set) {
   return html`<label class="field"
     ><span>${name}</span>
     <input
-      type="number" id=${id} min=${least} max=${most} step=${step} .value=${String(value)}
+      type="number"
+      id=${id}
+      min=${least}
+      max=${most}
+      step=${step}
+      .value=${String(value)}
       @change=${(/** @type {Event} */ { target }) => {
         const typed = Number(/** @type {HTMLInputElement} */ (target).value);
         set(Math.min(most, Math.max(least, typed || least)));
@@ -143,8 +275,14 @@ function number(id, name, value, least, most, step, set) {
 }
 
 /** @param {string} id @param {string} name @param {boolean} checked @param {(checked: boolean) => void} set */
-function box(id, name, checked, set) {
+export function box(id, name, checked, set) {
   return html`<label class="check"
-    ><input type="checkbox" id=${id} .checked=${checked} @change=${(/** @type {Event} */ { target }) => set(/** @type {HTMLInputElement} */ (target).checked)} /> ${name}</label
+    ><input
+      type="checkbox"
+      id=${id}
+      .checked=${checked}
+      @change=${(/** @type {Event} */ { target }) => set(/** @type {HTMLInputElement} */ (target).checked)}
+    />
+    ${name}</label
   >`;
 }

@@ -15,50 +15,31 @@ export function previewView(preview, made) {
   const { size_before, size_after } = /** @type {{ size_before?: number, size_after?: number }} */ (preview);
   return html`<div class="change-preview" data-testid="preview" data-kind=${preview.kind}>
     <h4>${made ? t("preview.done") : t("preview.will")}</h4>
-    <ul class="changes">${sentences(preview)}</ul>
-    ${size_after === undefined ? nothing : html`<p data-testid="sizes">${t("preview.size")} ${size_before === undefined ? nothing : html`${formatBytes(size_before)} → `}<strong>${formatBytes(size_after)}</strong></p>`}
+    <ul class="changes">
+      ${sentences(preview)}
+    </ul>
+    ${
+      size_after === undefined
+        ? nothing
+        : html`<p data-testid="sizes">
+            ${t("preview.size")} ${size_before === undefined ? nothing : html`${formatBytes(size_before)} → `}<strong
+              >${formatBytes(size_after)}</strong
+            >
+          </p>`
+    }
   </div>`;
 }
 
 /** @param {Preview} preview */
 function sentences(preview) {
   switch (preview.kind) {
-    case "convert": {
-      const { to, renamed, dropped, baked, rebuilt, split, fused, retyped, tensors_after } = preview;
-      const inexact = rebuilt.filter(({ exact }) => !exact);
-      const kept = inexact.length ? Math.min(...inexact.map(({ energy }) => energy)) : 1;
-      return html`
-        ${said(renamed.length, t(to ? "preview.renamed" : "preview.names", { names: t("n.name", { n: renamed.length }), target: word("target", to ?? "") }), renamed.map(({ from, to }) => html`<code>${from}</code> → <code>${to}</code>`))}
-        ${said(rebuilt.length, t(inexact.length ? "preview.rebuilt_lossy" : "preview.rebuilt", { layers: layers(rebuilt.length), algorithm: word("algorithm", rebuilt[0]?.algorithm ?? ""), exact: rebuilt.length - inexact.length, percent: percent(kept) }), rebuilt.map(keptRow))}
-        ${said(baked.length, t("preview.baked", { layers: layers(baked.length) }), baked.map(({ path, scale }) => html`<code>${path}</code> × ${formatNumber(scale)}`))}
-        ${said(split.length, t("preview.split", { layers: t("n.fused_layer", { n: split.length }) }), split.map((path) => html`<code>${path}</code>`))}
-        ${said(fused.length, t("preview.fused", { layers: layers(fused.length) }), fused.map((path) => html`<code>${path}</code>`))}
-        ${said(retyped, t("preview.retyped", { layers: layers(retyped) }))}
-        ${said(dropped.length, t("preview.dropped", { tensors: tensors(dropped.length) }), dropped.map(({ key, reason }) => html`<code>${key}</code>: ${sentenceView(reason)}`))}
-        ${renamed.length + rebuilt.length + baked.length + split.length + fused.length + retyped + dropped.length ? nothing : html`<li>${t("preview.header", { tensors: tensors(tensors_after) })}</li>`}
-      `;
-    }
+    case "convert":
+      return converted(preview);
     case "resize":
-    case "merge": {
-      const { energy, dropped } = preview;
-      return html`
-        ${preview.kind === "merge" ? html`<li>${t("preview.merged", { layers: layers(preview.layers.length), shared: preview.shared })}</li>` : nothing}
-        ${said(preview.layers.length, t("preview.energy", { percent: percent(energy), ranks: ranks(preview.layers) }), preview.layers.map(keptRow))}
-        ${said(dropped.length, t("preview.dropped", { tensors: tensors(dropped.length) }), dropped.map(({ key, reason }) => html`<code>${key}</code>: ${sentenceView(reason)}`))}
-      `;
-    }
+    case "merge":
+      return resized(preview);
     case "metadata":
-      return preview.changes.length
-        ? html`<li>
-            ${t("preview.entries", { entries: t("n.entry", { n: preview.changes.length }) })}
-            <div class="scroller" tabindex="0" role="region" aria-label=${t("preview.table")}>
-              <table class="wrap">
-                <thead><tr><th scope="col">${t("meta.key")}</th><th scope="col">${t("preview.before")}</th><th scope="col">${t("preview.after")}</th></tr></thead>
-                <tbody>${preview.changes.map(({ key, before, after }) => html`<tr><th scope="row"><code>${key}</code></th><td>${short(before)}</td><td>${short(after)}</td></tr>`)}</tbody>
-              </table>
-            </div>
-          </li>`
-        : html`<li>${t("preview.same")}</li>`;
+      return preview.changes.length ? changedEntries(preview.changes) : html`<li>${t("preview.same")}</li>`;
     case "bake": {
       const { tensors_after, warnings } = preview;
       return html`<li>${t("preview.bake", { tensors: tensors(preview.tensors), all: formatCount(tensors_after) })}</li>
@@ -66,8 +47,14 @@ function sentences(preview) {
     }
     case "extract": {
       const { unchanged, left_out } = preview;
-      return html`<li>${t("preview.extract", { layers: layers(preview.layers), unchanged: formatCount(unchanged) })}</li>
-        ${said(left_out.length, t("preview.no_place", { tensors: tensors(left_out.length) }), left_out.map((key) => html`<code>${key}</code>`))}`;
+      return html`<li>
+          ${t("preview.extract", { layers: layers(preview.layers), unchanged: formatCount(unchanged) })}
+        </li>
+        ${said(
+          left_out.length,
+          t("preview.no_place", { tensors: tensors(left_out.length) }),
+          left_out.map((key) => html`<code>${key}</code>`),
+        )}`;
     }
     case "export":
       return html`<li>${t("preview.export", { tensors: tensors(preview.tensors) })}</li>`;
@@ -76,7 +63,115 @@ function sentences(preview) {
   }
 }
 
-/** A sentence, with the list behind it where there is one; nothing for a count of 0. @param {number} count @param {string} sentence @param {unknown[]} [list] */
+/** @param {Extract<Preview, { kind: "convert" }>} preview */
+function converted(preview) {
+  const { to, renamed, dropped, baked, rebuilt, split, fused, retyped, tensors_after } = preview;
+  const inexact = rebuilt.filter(({ exact }) => !exact);
+  const kept = inexact.length ? Math.min(...inexact.map(({ energy }) => energy)) : 1;
+  return html`
+    ${said(
+      renamed.length,
+      t(to ? "preview.renamed" : "preview.names", {
+        names: t("n.name", { n: renamed.length }),
+        target: word("target", to ?? ""),
+      }),
+      renamed.map(({ from, to }) => html`<code>${from}</code> → <code>${to}</code>`),
+    )}
+    ${said(
+      rebuilt.length,
+      t(inexact.length ? "preview.rebuilt_lossy" : "preview.rebuilt", {
+        layers: layers(rebuilt.length),
+        algorithm: word("algorithm", rebuilt[0]?.algorithm ?? ""),
+        exact: rebuilt.length - inexact.length,
+        percent: percent(kept),
+      }),
+      rebuilt.map(keptRow),
+    )}
+    ${said(
+      baked.length,
+      t("preview.baked", { layers: layers(baked.length) }),
+      baked.map(({ path, scale }) => html`<code>${path}</code> × ${formatNumber(scale)}`),
+    )}
+    ${said(
+      split.length,
+      t("preview.split", { layers: t("n.fused_layer", { n: split.length }) }),
+      split.map((path) => html`<code>${path}</code>`),
+    )}
+    ${said(
+      fused.length,
+      t("preview.fused", { layers: layers(fused.length) }),
+      fused.map((path) => html`<code>${path}</code>`),
+    )}
+    ${said(retyped, t("preview.retyped", { layers: layers(retyped) }))}
+    ${said(
+      dropped.length,
+      t("preview.dropped", { tensors: tensors(dropped.length) }),
+      dropped.map(({ key, reason }) => html`<code>${key}</code>: ${sentenceView(reason)}`),
+    )}
+    ${
+      renamed.length + rebuilt.length + baked.length + split.length + fused.length + retyped + dropped.length
+        ? nothing
+        : html`<li>${t("preview.header", { tensors: tensors(tensors_after) })}</li>`
+    }
+  `;
+}
+
+/** @param {Extract<Preview, { kind: "resize" | "merge" }>} preview */
+function resized(preview) {
+  const { energy, dropped } = preview;
+  return html`
+    ${
+      preview.kind === "merge"
+        ? html`<li>${t("preview.merged", { layers: layers(preview.layers.length), shared: preview.shared })}</li>`
+        : nothing
+    }
+    ${said(
+      preview.layers.length,
+      t("preview.energy", { percent: percent(energy), ranks: ranks(preview.layers) }),
+      preview.layers.map(keptRow),
+    )}
+    ${said(
+      dropped.length,
+      t("preview.dropped", { tensors: tensors(dropped.length) }),
+      dropped.map(({ key, reason }) => html`<code>${key}</code>: ${sentenceView(reason)}`),
+    )}
+  `;
+}
+
+/** @param {Extract<Preview, { kind: "metadata" }>["changes"]} changes */
+function changedEntries(changes) {
+  return html`<li>
+    ${t("preview.entries", { entries: t("n.entry", { n: changes.length }) })}
+    <div class="scroller" tabindex="0" role="region" aria-label=${t("preview.table")}>
+      <table class="wrap">
+        <thead>
+          <tr>
+            <th scope="col">${t("meta.key")}</th>
+            <th scope="col">${t("preview.before")}</th>
+            <th scope="col">${t("preview.after")}</th>
+          </tr>
+        </thead>
+        <tbody>
+          ${changes.map(
+            ({ key, before, after }) =>
+              html`<tr>
+                <th scope="row"><code>${key}</code></th>
+                <td>${short(before)}</td>
+                <td>${short(after)}</td>
+              </tr>`,
+          )}
+        </tbody>
+      </table>
+    </div>
+  </li>`;
+}
+
+/**
+ * A sentence, with the list behind it where there is one; nothing for a count of 0.
+ * @param {number} count
+ * @param {string} sentence
+ * @param {unknown[]} [list]
+ */
 function said(count, sentence, list = []) {
   if (!count) return nothing;
   if (!list.length) return html`<li>${sentence}</li>`;
@@ -84,7 +179,8 @@ function said(count, sentence, list = []) {
     <details>
       <summary>${sentence}</summary>
       <ul class="keys">
-        ${list.slice(0, FIRST).map((row) => html`<li>${row}</li>`)} ${list.length > FIRST ? html`<li>${t("message.more", { n: list.length - FIRST })}</li>` : nothing}
+        ${list.slice(0, FIRST).map((row) => html`<li>${row}</li>`)}
+        ${list.length > FIRST ? html`<li>${t("message.more", { n: list.length - FIRST })}</li>` : nothing}
       </ul>
     </details>
   </li>`;
@@ -92,12 +188,20 @@ function said(count, sentence, list = []) {
 
 /** @param {import("../../engine/types.d.ts").KeptRow} row */
 function keptRow({ path, rank_before, rank, energy }) {
-  return rich("preview.kept", { path: html`<code>${path}</code>`, before: rank_before ?? t("preview.full"), after: rank, percent: percent(energy) });
+  return rich("preview.kept", {
+    path: html`<code>${path}</code>`,
+    before: rank_before ?? t("preview.full"),
+    after: rank,
+    percent: percent(energy),
+  });
 }
 
 /** @param {import("../../engine/types.d.ts").KeptRow[]} rows */
 function ranks(rows) {
-  const span = (/** @type {number[]} */ list) => (Math.min(...list) === Math.max(...list) ? `${list[0]}` : t("preview.to", { least: Math.min(...list), most: Math.max(...list) }));
+  const span = (/** @type {number[]} */ list) =>
+    Math.min(...list) === Math.max(...list)
+      ? `${list[0]}`
+      : t("preview.to", { least: Math.min(...list), most: Math.max(...list) });
   const before = rows.flatMap(({ rank_before }) => rank_before ?? []);
   return `${before.length ? `${span(before)} → ` : ""}${span(rows.map(({ rank }) => rank))}`;
 }

@@ -16,22 +16,36 @@ import { withName } from "../../generate/views/result.js";
 export function gridView(state, send) {
   const { grid, run, demo, gpu, axes } = state;
   const count = ticksOf(state, axes.x).length * ticksOf(state, axes.y).length;
-  const ready = gpu.status === "ready" && (run.status === "idle" || run.live) && demo.catalogue !== null && count > 0 && count <= MOST_CELLS;
+  const ready =
+    gpu.status === "ready" &&
+    (run.status === "idle" || run.live) &&
+    demo.catalogue !== null &&
+    count > 0 &&
+    count <= MOST_CELLS;
   return html`
     <details class="card grid" id="grid" data-testid="grid">
-      <summary><h3>${t("grid.title")}</h3> <span class="fine">${t("grid.says")}</span></summary>
+      <summary>
+        <h3>${t("grid.title")}</h3>
+        <span class="fine">${t("grid.says")}</span>
+      </summary>
       <div class="inside">
         <div class="axes">
-        ${axisView(state, "x", t("grid.across"), send)} ${axisView(state, "y", t("grid.down"), send)}
-        <p class="go">
-          <button class="button primary" type="button" id="draw-grid" aria-disabled=${ready ? "false" : "true"} @click=${() => ready && send({ type: "grid/draw" })}>
-            ${t("grid.draw", { images: t("n.image", { n: count }) })}
-          </button>
-          <span class="fine">${count > MOST_CELLS ? t("grid.most", { n: MOST_CELLS }) : t("grid.rest")}</span>
-        </p>
-      </div>
-      ${run.grid && run.status !== "idle" ? progressView(run, demo, send) : nothing}
-      ${grid ? tableView(grid, state.smooth, send) : nothing}
+          ${axisView(state, "x", t("grid.across"), send)} ${axisView(state, "y", t("grid.down"), send)}
+          <p class="go">
+            <button
+              class="button primary"
+              type="button"
+              id="draw-grid"
+              aria-disabled=${ready ? "false" : "true"}
+              @click=${() => ready && send({ type: "grid/draw" })}
+            >
+              ${t("grid.draw", { images: t("n.image", { n: count }) })}
+            </button>
+            <span class="fine">${count > MOST_CELLS ? t("grid.most", { n: MOST_CELLS }) : t("grid.rest")}</span>
+          </p>
+        </div>
+        ${run.grid && run.status !== "idle" ? progressView(run, demo, send) : nothing}
+        ${grid ? tableView(grid, state.smooth, send) : nothing}
       </div>
     </details>
   `;
@@ -50,64 +64,129 @@ function axisView(state, side, name, send) {
         <span>${name}</span>
         <select
           id="axis-${side}"
-          @change=${(/** @type {Event} */ { target }) => change(freshAxis(state, /** @type {AxisKind} */ (/** @type {HTMLSelectElement} */ (target).value)))}
+          @change=${(/** @type {Event} */ { target }) =>
+            change(freshAxis(state, /** @type {AxisKind} */ (/** @type {HTMLSelectElement} */ (target).value)))}
         >
-          ${kinds.map(([kind, label]) => html`<option value=${kind} .selected=${live(kind === axis.kind)}>${label}</option>`)}
+          ${kinds.map(
+            ([kind, label]) => html`<option value=${kind} .selected=${live(kind === axis.kind)}>${label}</option>`,
+          )}
         </select>
       </label>
-      ${choices
-        ? html`<div class="chips" role="group" aria-label=${t("grid.values_of", { side: name.toLowerCase() })}>
-            ${choices.map(({ value, label }) => {
-              const on = axis.chosen.includes(String(value));
-              const chosen = on ? axis.chosen.filter((each) => each !== value) : [...axis.chosen, String(value)];
-              return html`<button class="chip" type="button" aria-pressed=${on ? "true" : "false"} @click=${() => change({ chosen })}>${label}</button>`;
-            })}
-          </div>`
-        : axis.kind === "none"
-          ? nothing
-          : html`<label class="field">
-              <span>${t("grid.values")} <span class="fine">${t("grid.commas")}</span></span>
-              <input
-                type="text" id="values-${side}" inputmode="text" autocomplete="off" .value=${live(axis.text)}
-                @input=${(/** @type {Event} */ { target }) => change({ text: /** @type {HTMLInputElement} */ (target).value })}
-              />
-            </label>`}
+      ${
+        choices
+          ? html`<div class="chips" role="group" aria-label=${t("grid.values_of", { side: name.toLowerCase() })}>
+              ${choices.map(({ value, label }) => {
+                const on = axis.chosen.includes(String(value));
+                const chosen = on ? axis.chosen.filter((each) => each !== value) : [...axis.chosen, String(value)];
+                return html`<button
+                  class="chip"
+                  type="button"
+                  aria-pressed=${on ? "true" : "false"}
+                  @click=${() => change({ chosen })}
+                >
+                  ${label}
+                </button>`;
+              })}
+            </div>`
+          : axis.kind === "none"
+            ? nothing
+            : html`<label class="field">
+                <span>${t("grid.values")} <span class="fine">${t("grid.commas")}</span></span>
+                <input
+                  type="text"
+                  id="values-${side}"
+                  inputmode="text"
+                  autocomplete="off"
+                  .value=${live(axis.text)}
+                  @input=${(/** @type {Event} */ { target }) =>
+                    change({ text: /** @type {HTMLInputElement} */ (target).value })}
+                />
+              </label>`
+      }
     </fieldset>
   `;
+}
+
+/**
+ * @param {import("../../types.d.ts").Grid["cells"]} cells
+ * @param {number} at
+ * @param {boolean} smooth
+ * @param {Send} send
+ */
+function cellView(cells, at, smooth, send) {
+  const drawing = cells[at];
+  const name = drawing
+    ? t("grid.cell", { name: withName(drawing) || t("grid.no_lora"), seed: drawing.recipe.seed })
+    : "";
+  return html`<td>
+    ${
+      drawing
+        ? html`<button
+            type="button"
+            class="thumb"
+            aria-label=${t("grid.look", { name })}
+            @click=${() => send({ type: "grid/picked", at })}
+          >
+            <pixel-image .room=${144} .image=${drawing.image} ?smooth=${smooth} label=""></pixel-image>
+          </button>`
+        : html`<div class="blank"></div>`
+    }
+  </td>`;
 }
 
 /** @param {import("../../types.d.ts").Grid} grid @param {boolean} smooth @param {Send} send */
 function tableView({ title, x, y, cells }, smooth, send) {
   const drawn = cells.filter((cell) => cell !== null).length;
-  const cell = (/** @type {number} */ at) => {
-    const drawing = cells[at];
-    const name = drawing ? t("grid.cell", { name: withName(drawing) || t("grid.no_lora"), seed: drawing.recipe.seed }) : "";
-    return html`<td>
-      ${drawing
-        ? html`<button type="button" class="thumb" aria-label=${t("grid.look", { name })} @click=${() => send({ type: "grid/picked", at })}>
-            <pixel-image .room=${144} .image=${drawing.image} ?smooth=${smooth} label=""></pixel-image>
-          </button>`
-        : html`<div class="blank"></div>`}
-    </td>`;
-  };
   return html`
     <div class="scroller" tabindex="0" role="region" aria-label=${t("grid.label")}>
       <table class="cells">
-        <caption class="visually-hidden">${title}</caption>
-        ${x.name
-          ? html`<thead><tr>${y.name ? html`<td></td>` : nothing}${x.ticks.map(({ label }) => html`<th scope="col">${label}</th>`)}</tr></thead>`
-          : nothing}
+        <caption class="visually-hidden">
+          ${title}
+        </caption>
+        ${
+          x.name
+            ? html`<thead>
+                <tr>
+                  ${y.name ? html`<td></td>` : nothing}${x.ticks.map(
+                    ({ label }) => html`<th scope="col">${label}</th>`,
+                  )}
+                </tr>
+              </thead>`
+            : nothing
+        }
         <tbody>
           ${y.ticks.map(
             ({ label }, row) =>
-              html`<tr>${y.name ? html`<th scope="row">${label}</th>` : nothing}${x.ticks.map((_, column) => cell(row * x.ticks.length + column))}</tr>`,
+              html`<tr>
+                ${y.name ? html`<th scope="row">${label}</th>` : nothing}${x.ticks.map((_, column) =>
+                  cellView(cells, row * x.ticks.length + column, smooth, send),
+                )}
+              </tr>`,
           )}
         </tbody>
       </table>
     </div>
     <p class="downloads">
-      ${drawn ? html`<button class="button small" type="button" id="download-grid" @click=${() => send({ type: "grid/download" })}>${download} ${t("grid.png")}</button>` : nothing}
-      <span class="fine" data-testid="grid-count">${t("grid.drawn", { drawn, images: t("n.image", { n: cells.length }), what: x.name && y.name ? t("grid.two", { x: x.name, y: y.name }) : x.name || y.name || title })} ${t("grid.click")}</span>
+      ${
+        drawn
+          ? html`<button
+              class="button small"
+              type="button"
+              id="download-grid"
+              @click=${() => send({ type: "grid/download" })}
+            >
+              ${download} ${t("grid.png")}
+            </button>`
+          : nothing
+      }
+      <span class="fine" data-testid="grid-count"
+        >${t("grid.drawn", {
+          drawn,
+          images: t("n.image", { n: cells.length }),
+          what: x.name && y.name ? t("grid.two", { x: x.name, y: y.name }) : x.name || y.name || title,
+        })}
+        ${t("grid.click")}</span
+      >
     </p>
   `;
 }

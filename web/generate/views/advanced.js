@@ -24,30 +24,19 @@ export function advancedView(form, info, change) {
     <details class="advanced" id="advanced">
       <summary>${t("advanced.title")}</summary>
       <div class="inside numbers">
-        ${choiceField(t("advanced.schedule"), "schedule", form.schedule, [["", t("option.models")], ...schedules(form, info)], change)}
-        ${choiceField(t("advanced.spacing"), "spacing", form.spacing, [
-          ["", t("option.models")], ["leading", t("option.leading")], ["linspace", t("option.linspace")], ["trailing", t("option.trailing")],
-        ], change)}
-        <div class="whole">
-          ${choiceField(t("advanced.noise"), "rng", form.rng, [
-            ["torch", t("advanced.torch")], ["philox", "Philox"], ["torch_philox", t("advanced.torch_philox")],
-          ], change)}
-          <p class="fine">${t(RNG_SAYS[form.rng])}</p>
-        </div>
-        <div class="whole">
-          ${choiceField(t("advanced.program"), "program", form.program, [
-            ["diffusers", "diffusers"], ["a1111", "AUTOMATIC1111"], ["comfyui", "ComfyUI"],
-          ], change)}
-          <p class="fine">
-            ${form.program === "diffusers"
-              ? t("advanced.diffusers_says")
-              : t("advanced.web_ui_says")}
-          </p>
-        </div>
-        ${isFresh
-          ? html`${numberField(t("advanced.eta"), "eta", form.eta ?? usualEta(form.sampler), { min: 0, max: 1, step: 0.05, mode: "decimal" }, eta)}
-              <p class="fine beside">${t("advanced.eta_says")}</p>`
-          : nothing}
+        ${samplingView(form, info, change)}
+        ${
+          isFresh
+            ? html`${numberField(
+                  t("advanced.eta"),
+                  "eta",
+                  form.eta ?? usualEta(form.sampler),
+                  { min: 0, max: 1, step: 0.05, mode: "decimal" },
+                  eta,
+                )}
+                <p class="fine beside">${t("advanced.eta_says")}</p>`
+            : nothing
+        }
         ${modelView(form, change)} ${form.program === "a1111" ? a1111View(form, change) : nothing}
         ${secondPassView(form, change)}
         <label class="check whole">
@@ -59,6 +48,62 @@ export function advancedView(form, info, change) {
       </div>
     </details>
   `;
+}
+
+/**
+ * The noise and its levels, and the program whose rules hold.
+ * @param {Form} form
+ * @param {ModelInfo | null} info
+ * @param {Change} change
+ */
+function samplingView(form, info, change) {
+  return html`${choiceField(
+      t("advanced.schedule"),
+      "schedule",
+      form.schedule,
+      [["", t("option.models")], ...schedules(form, info)],
+      change,
+    )}
+    ${choiceField(
+      t("advanced.spacing"),
+      "spacing",
+      form.spacing,
+      [
+        ["", t("option.models")],
+        ["leading", t("option.leading")],
+        ["linspace", t("option.linspace")],
+        ["trailing", t("option.trailing")],
+      ],
+      change,
+    )}
+    <div class="whole">
+      ${choiceField(
+        t("advanced.noise"),
+        "rng",
+        form.rng,
+        [
+          ["torch", t("advanced.torch")],
+          ["philox", "Philox"],
+          ["torch_philox", t("advanced.torch_philox")],
+        ],
+        change,
+      )}
+      <p class="fine">${t(RNG_SAYS[form.rng])}</p>
+    </div>
+    <div class="whole">
+      ${choiceField(
+        t("advanced.program"),
+        "program",
+        form.program,
+        [
+          ["diffusers", "diffusers"],
+          ["a1111", "AUTOMATIC1111"],
+          ["comfyui", "ComfyUI"],
+        ],
+        change,
+      )}
+      <p class="fine">${form.program === "diffusers" ? t("advanced.diffusers_says") : t("advanced.web_ui_says")}</p>
+    </div>`;
 }
 
 /**
@@ -74,14 +119,36 @@ function schedules({ schedule, program }, info) {
 /** What the files of a model may say wrongly or not at all. @param {Form} form @param {Change} change */
 function modelView(form, change) {
   return html`
-    ${choiceField(t("advanced.prediction"), "prediction", form.prediction, [
-      ["", t("option.models")], ["epsilon", t("option.epsilon")], ["v_prediction", t("option.v_prediction")],
-      ["sample", t("option.sample")],
-    ], change)}
-    ${choiceField(t("advanced.zero_snr"), "zeroSnr", form.zeroSnr, [
-      ["", t("option.models")], ["on", t("option.on")], ["off", t("option.off")],
-    ], change)}
-    ${numberField(t("advanced.rescale"), "guidanceRescale", form.guidanceRescale, { min: 0, max: 1, step: 0.05, mode: "decimal" }, change)}
+    ${choiceField(
+      t("advanced.prediction"),
+      "prediction",
+      form.prediction,
+      [
+        ["", t("option.models")],
+        ["epsilon", t("option.epsilon")],
+        ["v_prediction", t("option.v_prediction")],
+        ["sample", t("option.sample")],
+      ],
+      change,
+    )}
+    ${choiceField(
+      t("advanced.zero_snr"),
+      "zeroSnr",
+      form.zeroSnr,
+      [
+        ["", t("option.models")],
+        ["on", t("option.on")],
+        ["off", t("option.off")],
+      ],
+      change,
+    )}
+    ${numberField(
+      t("advanced.rescale"),
+      "guidanceRescale",
+      form.guidanceRescale,
+      { min: 0, max: 1, step: 0.05, mode: "decimal" },
+      change,
+    )}
     <p class="fine beside">${t("advanced.rescale_says")}</p>
   `;
 }
@@ -89,22 +156,40 @@ function modelView(form, change) {
 /** Settings of A1111, and those that a restored image brought along. @param {Form} form @param {Change} change */
 function a1111View(form, change) {
   const { web_ui, variation, seed_resize } = form.carried;
-  const seeds = { variation: variation && `${variation.seed} × ${variation.strength}`, seed_resize: seed_resize?.join("×") };
-  const said = Object.entries({ ...web_ui, ...seeds }).filter(([, value]) => value).map(([name, value]) => `${name}: ${value}`);
+  const seeds = {
+    variation: variation && `${variation.seed} × ${variation.strength}`,
+    seed_resize: seed_resize?.join("×"),
+  };
+  const said = Object.entries({ ...web_ui, ...seeds })
+    .filter(([, value]) => value)
+    .map(([name, value]) => `${name}: ${value}`);
   return html`
-    ${choiceField(t("advanced.emphasis"), "emphasis", form.emphasis, [
-      ["original", "Original"], ["no_norm", "No norm"], ["ignore", "Ignore"], ["none", "None"],
-    ], change)}
+    ${choiceField(
+      t("advanced.emphasis"),
+      "emphasis",
+      form.emphasis,
+      [
+        ["original", "Original"],
+        ["no_norm", "No norm"],
+        ["ignore", "Ignore"],
+        ["none", "None"],
+      ],
+      change,
+    )}
     <label class="check whole">
       <input type="checkbox" id="padConds" .checked=${live(form.padConds)} @change=${checkInto("padConds", change)} />
       ${t("advanced.pad_conds")}
     </label>
-    ${said.length
-      ? html`<p class="fine whole">
-          ${t("advanced.carried", { settings: said.join(", ") })}
-          <button class="chip" type="button" id="uncarry" @click=${() => change({ carried: {} })}>${t("advanced.uncarry")}</button>
-        </p>`
-      : nothing}
+    ${
+      said.length
+        ? html`<p class="fine whole">
+            ${t("advanced.carried", { settings: said.join(", ") })}
+            <button class="chip" type="button" id="uncarry" @click=${() => change({ carried: {} })}>
+              ${t("advanced.uncarry")}
+            </button>
+          </p>`
+        : nothing
+    }
   `;
 }
 
@@ -112,23 +197,49 @@ function a1111View(form, change) {
 function secondPassView(form, change) {
   return html`
     <div class="whole">
-      ${choiceField(t("advanced.hires"), "hires", form.hires, [
-        ["", t("option.none")], ["latent", t("advanced.latent")], ["pixels", t("advanced.pixels")],
-      ], change)}
-      ${form.hires
-        ? html`<p class="fine">
-            ${form.hires === "latent"
-              ? t("advanced.latent_says")
-              : t("advanced.pixels_says")}
-          </p>`
-        : nothing}
+      ${choiceField(
+        t("advanced.hires"),
+        "hires",
+        form.hires,
+        [
+          ["", t("option.none")],
+          ["latent", t("advanced.latent")],
+          ["pixels", t("advanced.pixels")],
+        ],
+        change,
+      )}
+      ${
+        form.hires
+          ? html`<p class="fine">${form.hires === "latent" ? t("advanced.latent_says") : t("advanced.pixels_says")}</p>`
+          : nothing
+      }
     </div>
-    ${form.hires
-      ? html`${numberField(t("advanced.times"), "hiresScale", form.hiresScale, { min: 1.05, max: 4, step: 0.05, mode: "decimal" }, change)}
-          ${numberField(t("advanced.change"), "hiresDenoise", form.hiresDenoise, { min: 0, max: 1, step: 0.05, mode: "decimal" }, change)}
-          ${numberField(t("advanced.pass_steps"), "hiresSteps", form.hiresSteps, { min: 0, max: 100, step: 1 }, change)}
-          <p class="fine beside">${t("advanced.pass_steps_says")}</p>`
-      : nothing}
+    ${
+      form.hires
+        ? html`${numberField(
+              t("advanced.times"),
+              "hiresScale",
+              form.hiresScale,
+              { min: 1.05, max: 4, step: 0.05, mode: "decimal" },
+              change,
+            )}
+            ${numberField(
+              t("advanced.change"),
+              "hiresDenoise",
+              form.hiresDenoise,
+              { min: 0, max: 1, step: 0.05, mode: "decimal" },
+              change,
+            )}
+            ${numberField(
+              t("advanced.pass_steps"),
+              "hiresSteps",
+              form.hiresSteps,
+              { min: 0, max: 100, step: 1 },
+              change,
+            )}
+            <p class="fine beside">${t("advanced.pass_steps_says")}</p>`
+        : nothing
+    }
   `;
 }
 

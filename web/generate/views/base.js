@@ -19,29 +19,43 @@ export function baseView({ base, demo, run }, send) {
       <label class="field">
         <span>${t("base.title")}</span>
         <select
-          id="base" ?disabled=${run.status !== "idle"}
-          @change=${(/** @type {Event} */ { target }) => send({ type: "model/chosen", id: /** @type {HTMLSelectElement} */ (target).value })}
+          id="base"
+          ?disabled=${run.status !== "idle"}
+          @change=${(/** @type {Event} */ { target }) =>
+            send({ type: "model/chosen", id: /** @type {HTMLSelectElement} */ (target).value })}
         >
-          ${option("demo", t("base.bundled", { name: demo.catalogue?.name ?? "Demo" }))} ${base.own.map(({ id, name }) => option(id, name))}
+          ${option("demo", t("base.bundled", { name: demo.catalogue?.name ?? "Demo" }))}
+          ${base.own.map(({ id, name }) => option(id, name))}
         </select>
       </label>
-      ${own && !base.info ? html`<p class="fine"><span class="spinner"></span> ${t("base.opening", { name: own.name })}</p>` : nothing}
+      ${
+        own && !base.info
+          ? html`<p class="fine"><span class="spinner"></span> ${t("base.opening", { name: own.name })}</p>`
+          : nothing
+      }
       <details>
         <summary>${t("base.own")}</summary>
         <div class="inside">
-          <p class="fine">
-            ${t("base.says")}
-          </p>
+          <p class="fine">${t("base.says")}</p>
           <p class="chips">
             <label class="button small">
               <input
-                class="visually-hidden" id="pick-checkpoint" type="file" accept=".safetensors"
+                class="visually-hidden"
+                id="pick-checkpoint"
+                type="file"
+                accept=".safetensors"
                 @change=${fileInto((file) => send({ type: "model/picked", file }))}
               />
               ${t("base.file")}
             </label>
             <label class="button small">
-              <input class="visually-hidden" id="pick-folder" type="file" webkitdirectory @change=${(/** @type {Event} */ event) => pickFolder(event, send)} />
+              <input
+                class="visually-hidden"
+                id="pick-folder"
+                type="file"
+                webkitdirectory
+                @change=${(/** @type {Event} */ event) => pickFolder(event, send)}
+              />
               ${t("base.folder")}
             </label>
           </p>
@@ -52,7 +66,12 @@ export function baseView({ base, demo, run }, send) {
   `;
 }
 
-/** A model on the web, which is asked only once this is sent. It stands in the form of the image, so it is no form itself. @param {State["base"]["far"]} far @param {Send} send */
+/**
+ * A model on the web, which is asked only once this is sent. It stands in the form of the image, so it is no form
+ * itself.
+ * @param {State["base"]["far"]} far
+ * @param {Send} send
+ */
 function farView({ status, error }, send) {
   const open = (/** @type {Event} */ event) => {
     event.preventDefault();
@@ -63,17 +82,27 @@ function farView({ status, error }, send) {
     <label class="field" for="far-model"><span>${t("base.web")}</span></label>
     <span class="joined">
       <input
-        id="far-model" type="text" inputmode="url" autocomplete="off" spellcheck="false" placeholder=${t("base.web_place")}
-        aria-describedby="far-model-hint" @keydown=${(/** @type {KeyboardEvent} */ event) => event.key === "Enter" && open(event)}
+        id="far-model"
+        type="text"
+        inputmode="url"
+        autocomplete="off"
+        spellcheck="false"
+        placeholder=${t("base.web_place")}
+        aria-describedby="far-model-hint"
+        @keydown=${(/** @type {KeyboardEvent} */ event) => event.key === "Enter" && open(event)}
       />
-      <button class="button" type="button" id="open-far-model" aria-disabled=${status === "asking" ? "true" : "false"} @click=${open}>
+      <button
+        class="button"
+        type="button"
+        id="open-far-model"
+        aria-disabled=${status === "asking" ? "true" : "false"}
+        @click=${open}
+      >
         ${t(status === "asking" ? "address.opening" : "address.go")}
       </button>
     </span>
     ${error ? html`<p class="address-error" role="alert" data-testid="far-model-error">${error.message}</p>` : nothing}
-    <p class="fine" id="far-model-hint">
-      ${t("base.web_says")}
-    </p>
+    <p class="fine" id="far-model-hint">${t("base.web_says")}</p>
   `;
 }
 
@@ -82,13 +111,23 @@ function vaeView(vae, send) {
   if (vae) {
     return html`<p class="fine taken">
       ${t("base.with_vae", { name: vae.name })}
-      <button class="quiet" type="button" aria-label=${t("base.without_vae", { name: vae.name })} @click=${() => send({ type: "vae/taken", vae: null })}>${cross}</button>
+      <button
+        class="quiet"
+        type="button"
+        aria-label=${t("base.without_vae", { name: vae.name })}
+        @click=${() => send({ type: "vae/taken", vae: null })}
+      >
+        ${cross}
+      </button>
     </p>`;
   }
   return html`<p class="chips">
     <label class="button small">
       <input
-        class="visually-hidden" id="pick-vae" type="file" accept=".safetensors"
+        class="visually-hidden"
+        id="pick-vae"
+        type="file"
+        accept=".safetensors"
         @change=${fileInto((file) => send({ type: "vae/picked", file }))}
       />
       ${t("base.vae")}

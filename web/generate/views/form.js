@@ -24,15 +24,17 @@ export function formView(state, send) {
   const ready = gpu.status === "ready" && (run.status === "idle" || run.live) && demo.catalogue !== null;
   const stacked = activeRows(state).length;
   return html`
-    <form class="recipe" aria-label=${t("form.label")} @submit=${(/** @type {Event} */ event) => submit(event, ready, send)}>
+    <form
+      class="recipe"
+      aria-label=${t("form.label")}
+      @submit=${(/** @type {Event} */ event) => submit(event, ready, send)}
+    >
       ${baseView(state, send)} ${promptView(state, send)} ${stackView(state, send)} ${numbersView(state, change, send)}
       ${startView(start, mask, form, change, send)} ${advancedView(form, state.base.info, change)}
       <button class="button primary" id="generate" type="submit" aria-disabled=${ready ? "false" : "true"}>
         ${gpu.status === "checking" ? t("form.checking") : t("form.generate")}
       </button>
-      ${stacked
-        ? html`<p class="fine">${t(stacked > 1 ? "form.two_many" : "form.two_one")}</p>`
-        : nothing}
+      ${stacked ? html`<p class="fine">${t(stacked > 1 ? "form.two_many" : "form.two_one")}</p>` : nothing}
     </form>
   `;
 }
@@ -47,27 +49,69 @@ function numbersView(state, change, send) {
   const size = { min: step, max: 2048, step };
   return html`
     <div class="numbers">
-      ${base.chosen === "demo"
-        ? nothing
-        : html`${numberField(t("form.width"), "width", form.width, size, change)} ${numberField(t("form.height"), "height", form.height, size, change)}`}
+      ${
+        base.chosen === "demo"
+          ? nothing
+          : html`${numberField(t("form.width"), "width", form.width, size, change)}
+            ${numberField(t("form.height"), "height", form.height, size, change)}`
+      }
       ${seedView(state, change, send)}
       ${numberField(t("form.steps"), "steps", form.steps, { min: 1, max: 100, step: 1 }, change)}
-      ${numberField(t("form.guidance"), "guidance", form.guidance, { min: 0, max: 30, step: 0.5, mode: "decimal" }, change)}
-      ${choiceField(t("form.sampler"), "sampler", form.sampler, samplers.map((name) => [name, word("sampler", name)]), change)}
+      ${numberField(
+        t("form.guidance"),
+        "guidance",
+        form.guidance,
+        { min: 0, max: 30, step: 0.5, mode: "decimal" },
+        change,
+      )}
+      ${choiceField(
+        t("form.sampler"),
+        "sampler",
+        form.sampler,
+        samplers.map((name) => [name, word("sampler", name)]),
+        change,
+      )}
       ${numberField(t("form.batch"), "batch", form.batch, { min: 1, max: 100, step: 1 }, change)}
     </div>
   `;
 }
 
-/** The seed with the web UIs' two buttons: a random one, and the last image's. @param {State} state @param {(change: Partial<Form>) => void} change @param {Send} send */
+/**
+ * The seed with the web UIs' two buttons: a random one, and the last image's.
+ * @param {State} state
+ * @param {(change: Partial<Form>) => void} change
+ * @param {Send} send
+ */
 function seedView({ form, result }, change, send) {
-  const tool = (/** @type {string} */ id, /** @type {string} */ label, /** @type {unknown} */ icon, /** @type {() => void} */ act, on = true) =>
-    html`<button class="button" type="button" id=${id} aria-label=${label} title=${label} aria-disabled=${on ? "false" : "true"} @click=${act}>${icon}</button>`;
+  const tool = (
+    /** @type {string} */ id,
+    /** @type {string} */ label,
+    /** @type {unknown} */ icon,
+    /** @type {() => void} */ act,
+    on = true,
+  ) =>
+    html`<button
+      class="button"
+      type="button"
+      id=${id}
+      aria-label=${label}
+      title=${label}
+      aria-disabled=${on ? "false" : "true"}
+      @click=${act}
+    >
+      ${icon}
+    </button>`;
   return html`
     <div class="field whole">
       <label for="seed">${t("form.seed")}</label>
       <span class="joined">
-        ${numberInput("seed", form.seed, { min: RANDOM_SEED, max: MOST_SEED, step: 1 }, change, digitsInto("seed", change))}
+        ${numberInput(
+          "seed",
+          form.seed,
+          { min: RANDOM_SEED, max: MOST_SEED, step: 1 },
+          change,
+          digitsInto("seed", change),
+        )}
         ${tool("roll", t("form.roll"), dice, () => change({ seed: RANDOM_SEED }))}
         ${tool("reuse", t("tools.seed"), recycle, () => send({ type: "seed/reuse" }), result !== null)}
       </span>

@@ -12,24 +12,50 @@ export function progressView(run, demo, send) {
   const downloading = !run.progress && demo.status === "loading";
   const { done, secondsLeft } = overallProgress(run);
   const value = downloading ? demo.received / Math.max(1, demo.total) : done;
-  const what = run.status === "cancelling" ? t("progress.cancelling") : downloading ? downloadLine(demo) : stageLine(run);
+  const what =
+    run.status === "cancelling" ? t("progress.cancelling") : downloading ? downloadLine(demo) : stageLine(run);
   return html`
     <div class="progress" data-testid="progress">
       <div>
         <p id="progress-what">${what}</p>
         <progress max="1" .value=${value} aria-labelledby="progress-what"></progress>
-        <p class="fine">${secondsLeft === null || run.status === "cancelling" ? nothing : t("progress.left", { seconds: formatSeconds(secondsLeft) })}</p>
+        <p class="fine">
+          ${
+            secondsLeft === null || run.status === "cancelling"
+              ? nothing
+              : t("progress.left", { seconds: formatSeconds(secondsLeft) })
+          }
+        </p>
       </div>
-      ${run.progress?.preview && !run.live
-        ? html`<pixel-image
-            class="forming" smooth .room=${96} .image=${run.progress.preview} label=${t("progress.preview")} data-testid="preview"
-          ></pixel-image>`
-        : nothing}
-      ${run.progress?.stage === "tune"
-        ? html`<button class="button" type="button" id="skip-tuning" @click=${() => send({ type: "run/skip_tuning" })}>${t("button.skip_tuning")}</button>`
-        : nothing}
+      ${
+        run.progress?.preview && !run.live
+          ? html`<pixel-image
+              class="forming"
+              smooth
+              .room=${96}
+              .image=${run.progress.preview}
+              label=${t("progress.preview")}
+              data-testid="preview"
+            ></pixel-image>`
+          : nothing
+      }
+      ${
+        run.progress?.stage === "tune"
+          ? html`<button
+              class="button"
+              type="button"
+              id="skip-tuning"
+              @click=${() => send({ type: "run/skip_tuning" })}
+            >
+              ${t("button.skip_tuning")}
+            </button>`
+          : nothing
+      }
       <button
-        class="button" type="button" id="cancel" aria-disabled=${run.status === "cancelling" ? "true" : "false"}
+        class="button"
+        type="button"
+        id="cancel"
+        aria-disabled=${run.status === "cancelling" ? "true" : "false"}
         @click=${() => send({ type: "run/cancel" })}
       >
         ${t("button.cancel")}

@@ -18,7 +18,13 @@ export function promptView(state, send) {
     <div class="field">
       <label for="prompt">
         ${t("form.prompt")}
-        ${tokens ? html`<output class="fine" id="tokens">${t("form.tokens", { used: tokens.used, room: tokens.room })}</output>` : nothing}
+        ${
+          tokens
+            ? html`<output class="fine" id="tokens"
+                >${t("form.tokens", { used: tokens.used, room: tokens.room })}</output
+              >`
+            : nothing
+        }
       </label>
       ${areaView("prompt", state, send)}
       ${
@@ -30,13 +36,18 @@ export function promptView(state, send) {
     ${
       prompts.length
         ? html`<p class="chips" role="group" aria-label=${t("form.prompts")}>
-          ${prompts.map(
-            (prompt) =>
-              html`<button class="chip" type="button" aria-pressed=${prompt === form.prompt ? "true" : "false"} @click=${() => change(prompt)}>
-                ${prompt}
-              </button>`,
-          )}
-        </p>`
+            ${prompts.map(
+              (prompt) =>
+                html`<button
+                  class="chip"
+                  type="button"
+                  aria-pressed=${prompt === form.prompt ? "true" : "false"}
+                  @click=${() => change(prompt)}
+                >
+                  ${prompt}
+                </button>`,
+            )}
+          </p>`
         : nothing
     }
     <div class="field"><label for="negative">${t("form.negative")}</label>${areaView("negative", state, send)}</div>
@@ -49,10 +60,16 @@ function areaView(field, state, send) {
   const put = (/** @type {import("../prompt.js").Selected} */ edit) => replace(field, edit, send);
   return html`<div class="completed">
     <textarea
-      id=${field} rows=${Math.max(field === "prompt" ? 2 : 1, Math.min(12, state.form[field].split("\n").length))} autocomplete="off" spellcheck="false" aria-autocomplete="list"
-      aria-controls=${open ? `${field}-names` : nothing} aria-activedescendant=${open ? `${field}-name-${open.at}` : nothing}
+      id=${field}
+      rows=${Math.max(field === "prompt" ? 2 : 1, Math.min(12, state.form[field].split("\n").length))}
+      autocomplete="off"
+      spellcheck="false"
+      aria-autocomplete="list"
+      aria-controls=${open ? `${field}-names` : nothing}
+      aria-activedescendant=${open ? `${field}-name-${open.at}` : nothing}
       .value=${live(state.form[field])}
-      @input=${(/** @type {Event} */ { target }) => typed(field, /** @type {HTMLTextAreaElement} */ (target), state, send)}
+      @input=${(/** @type {Event} */ { target }) =>
+        typed(field, /** @type {HTMLTextAreaElement} */ (target), state, send)}
       @keydown=${(/** @type {KeyboardEvent} */ event) => onKey(field, event, state, send, put)}
       @blur=${() => open && send({ type: "prompt/completion", completion: null })}
     ></textarea>
@@ -60,16 +77,27 @@ function areaView(field, state, send) {
   </div>`;
 }
 
-/** @param {Field} field @param {NonNullable<State["completion"]>} open @param {State} state @param {(edit: import("../prompt.js").Selected) => void} put */
+/**
+ * @param {Field} field
+ * @param {NonNullable<State["completion"]>} open
+ * @param {State} state
+ * @param {(edit: import("../prompt.js").Selected) => void} put
+ */
 function namesView(field, { options, at, ...place }, state, put) {
   return html`<ul class="names" id="${field}-names" role="listbox" aria-label=${t("form.completion")}>
     ${options.map(
-      ({ name, text }, index) => html`<li
-        id="${field}-name-${index}" role="option" aria-selected=${index === at ? "true" : "false"}
-        @mousedown=${(/** @type {Event} */ event) => (event.preventDefault(), put(completed(state.form[field], place, text)))}
-      >
-        ${name}
-      </li>`,
+      ({ name, text }, index) =>
+        html`<li
+          id="${field}-name-${index}"
+          role="option"
+          aria-selected=${index === at ? "true" : "false"}
+          @mousedown=${(/** @type {Event} */ event) => (
+            event.preventDefault(),
+            put(completed(state.form[field], place, text))
+          )}
+        >
+          ${name}
+        </li>`,
     )}
   </ul>`;
 }
@@ -81,7 +109,12 @@ function typed(field, { value, selectionStart }, state, send) {
   if (found || state.completion) send({ type: "prompt/completion", completion: found && { ...found, field } });
 }
 
-/** @param {string} text @param {{ from: number, to: number }} place @param {string} name @returns {import("../prompt.js").Selected} */
+/**
+ * @param {string} text
+ * @param {{ from: number, to: number }} place
+ * @param {string} name
+ * @returns {import("../prompt.js").Selected}
+ */
 function completed(text, { from, to }, name) {
   const end = from + name.length;
   return { text: text.slice(0, from) + name + text.slice(to), start: end, end };
@@ -94,7 +127,13 @@ function replace(field, { text, start, end }, send) {
   send({ type: "prompt/selected", field, text, start, end });
 }
 
-/** @param {Field} field @param {KeyboardEvent} event @param {State} state @param {Send} send @param {(edit: import("../prompt.js").Selected) => void} put */
+/**
+ * @param {Field} field
+ * @param {KeyboardEvent} event
+ * @param {State} state
+ * @param {Send} send
+ * @param {(edit: import("../prompt.js").Selected) => void} put
+ */
 function onKey(field, event, state, send, put) {
   const {
     value: text,

@@ -25,23 +25,27 @@ export function runView(state, send) {
         <h2 id="run-title">${t("run.title")}</h2>
         <p class="fine">${modelLine(state)}</p>
       </header>
-      ${gpu.status === "missing"
-        ? missingView(gpu.error)
-        : html`
-            ${remark ? remarkView(remark, send) : nothing} ${pendingView(state.link, send)} ${unfitView(state)}
-            <div class="card studio">
-              ${formView(state, send)}
-              <div class="stage">
-                ${run.status === "idle" || run.live || run.grid ? nothing : progressView(run, demo, send)}
-                ${run.error ? messageView({ title: t("run.no_image"), severity: "refuse", ...run.error }) : nothing}
-                ${resultView(state, send)} ${run.live ? liveView(state, send) : nothing}
+      ${
+        gpu.status === "missing"
+          ? missingView(gpu.error)
+          : html`
+              ${remark ? remarkView(remark, send) : nothing} ${pendingView(state.link, send)} ${unfitView(state)}
+              <div class="card studio">
+                ${formView(state, send)}
+                <div class="stage">
+                  ${run.status === "idle" || run.live || run.grid ? nothing : progressView(run, demo, send)}
+                  ${run.error ? messageView({ title: t("run.no_image"), severity: "refuse", ...run.error }) : nothing}
+                  ${resultView(state, send)} ${run.live ? liveView(state, send) : nothing}
+                </div>
               </div>
-            </div>
-            ${gridView(state, send)} ${historyView(state, send)}
-            ${gpu.status === "ready" && gpu.info.software
-              ? html`<p class="fine" data-testid="software">${t("run.software", { adapter: gpu.info.adapter })}</p>`
-              : nothing}
-          `}
+              ${gridView(state, send)} ${historyView(state, send)}
+              ${
+                gpu.status === "ready" && gpu.info.software
+                  ? html`<p class="fine" data-testid="software">${t("run.software", { adapter: gpu.info.adapter })}</p>`
+                  : nothing
+              }
+            `
+      }
     </section>
   `;
 }
@@ -55,7 +59,15 @@ function liveView({ run, demo }, send) {
 function modelLine({ base, demo }) {
   const { info } = base;
   if (base.chosen !== "demo") {
-    return info ? t("run.own_line", { name: info.name, label: info.label, width: info.width, height: info.height, size: millions(info) }) : nothing;
+    return info
+      ? t("run.own_line", {
+          name: info.name,
+          label: info.label,
+          width: info.width,
+          height: info.height,
+          size: millions(info),
+        })
+      : nothing;
   }
   if (!demo.catalogue) return nothing;
   const { name, files, defaults } = demo.catalogue;
@@ -71,11 +83,22 @@ function millions({ parameters }) {
 
 /** @param {NonNullable<State["remark"]>} remark @param {Send} send */
 function remarkView({ kind, severity, title, message, details, image }, send) {
-  const list = details.length ? html`<ul>${details.map((detail) => html`<li>${detail}</li>`)}</ul>` : nothing;
+  const list = details.length
+    ? html`<ul>
+        ${details.map((detail) => html`<li>${detail}</li>`)}
+      </ul>`
+    : nothing;
   const take = image
     ? html`<p class="offer">
         <img src=${image.url} alt="" width="56" height="56" />
-        <button class="button small" type="button" id="start-from" @click=${() => send({ type: "start/taken", start: image })}>${t("run.start_from")}</button>
+        <button
+          class="button small"
+          type="button"
+          id="start-from"
+          @click=${() => send({ type: "start/taken", start: image })}
+        >
+          ${t("run.start_from")}
+        </button>
       </p>`
     : nothing;
   const dismiss = () => send({ type: "remark/made", remark: null });
@@ -87,7 +110,8 @@ function unfitView(state) {
   const entry = entryById(state, state.selected);
   const { base, demo } = state;
   if (!entry?.report || !demo.catalogue || !usable(entry) || fitsModel(state, entry.report)) return nothing;
-  if (base.chosen !== "demo" && entry.id.startsWith("demo:")) return nothing; // of the bundled model, as everybody can see
+  // of the bundled model, as everybody can see
+  if (base.chosen !== "demo" && entry.id.startsWith("demo:")) return nothing;
   const look = { severity: /** @type {const} */ ("warn"), kind: "unfit" };
   if (base.chosen !== "demo") {
     const message = t("run.unfit_own", { family: familyName(entry.report.base), label: base.info?.label });
@@ -100,7 +124,10 @@ function unfitView(state) {
   });
 }
 
-/** @param {import("../../engine/types.d.ts").Report} report @param {import("../../types.d.ts").DemoCatalogue} catalogue */
+/**
+ * @param {import("../../engine/types.d.ts").Report} report
+ * @param {import("../../types.d.ts").DemoCatalogue} catalogue
+ */
 function sizes(report, { text_width, channels }) {
   const width = textWidth(report);
   return width === null || width === text_width

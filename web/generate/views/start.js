@@ -10,12 +10,24 @@ import { cross } from "../../ui/icons.js";
 /** @typedef {import("../../types.d.ts").Form} Form */
 /** @typedef {import("../../types.d.ts").Send} Send */
 
-/** @param {import("../../types.d.ts").State["start"]} start @param {import("../../types.d.ts").State["mask"]} mask @param {Form} form @param {(change: Partial<Form>) => void} change @param {Send} send */
+/**
+ * @param {import("../../types.d.ts").State["start"]} start
+ * @param {import("../../types.d.ts").State["mask"]} mask
+ * @param {Form} form
+ * @param {(change: Partial<Form>) => void} change
+ * @param {Send} send
+ */
 export function startView(start, mask, { denoise }, change, send) {
   if (!start) {
     return html`<div class="slot" id="start" data-drop="start">
       <label class="button small">
-        <input class="visually-hidden" id="pick-start" type="file" accept="image/*" @change=${fileInto((file) => send({ type: "start/picked", file }))} />
+        <input
+          class="visually-hidden"
+          id="pick-start"
+          type="file"
+          accept="image/*"
+          @change=${fileInto((file) => send({ type: "start/picked", file }))}
+        />
         ${t("start.pick")}
       </label>
       <span class="fine">${t("start.drop")}</span>
@@ -25,15 +37,27 @@ export function startView(start, mask, { denoise }, change, send) {
     <img src=${start.url} alt=${t("start.alt")} width="56" height="56" />
     <p class="taken">
       <bdi>${start.name}</bdi>
-      <button class="quiet" type="button" id="remove-start" aria-label=${t("start.remove", { name: start.name })} @click=${() => send({ type: "start/taken", start: null })}>
+      <button
+        class="quiet"
+        type="button"
+        id="remove-start"
+        aria-label=${t("start.remove", { name: start.name })}
+        @click=${() => send({ type: "start/taken", start: null })}
+      >
         ${cross}
       </button>
     </p>
     <label class="field">
       <span>${t("start.change")} <output>${formatFixed(denoise)}</output></span>
       <input
-        type="range" id="denoise" min="0" max="1" step="0.05" aria-describedby="denoise-ends"
-        .value=${live(String(denoise))} @input=${numberInto("denoise", change)}
+        type="range"
+        id="denoise"
+        min="0"
+        max="1"
+        step="0.05"
+        aria-describedby="denoise-ends"
+        .value=${live(String(denoise))}
+        @input=${numberInto("denoise", change)}
       />
       <span class="fine" id="denoise-ends">${t("start.ends")}</span>
     </label>
@@ -46,7 +70,13 @@ function maskView(mask, send) {
   if (!mask) {
     return html`<p class="taken">
       <label class="button small">
-        <input class="visually-hidden" id="pick-mask" type="file" accept="image/*" @change=${fileInto((file) => send({ type: "mask/picked", file }))} />
+        <input
+          class="visually-hidden"
+          id="pick-mask"
+          type="file"
+          accept="image/*"
+          @change=${fileInto((file) => send({ type: "mask/picked", file }))}
+        />
         ${t("mask.pick")}
       </label>
       <span class="fine">${t("mask.help")}</span>
@@ -55,7 +85,13 @@ function maskView(mask, send) {
   return html`<p class="taken" data-testid="mask">
     <img src=${mask.url} alt=${t("mask.alt")} width="56" height="56" />
     <bdi>${mask.name}</bdi>
-    <button class="quiet" type="button" id="remove-mask" aria-label=${t("mask.remove", { name: mask.name })} @click=${() => send({ type: "mask/taken", mask: null })}>
+    <button
+      class="quiet"
+      type="button"
+      id="remove-mask"
+      aria-label=${t("mask.remove", { name: mask.name })}
+      @click=${() => send({ type: "mask/taken", mask: null })}
+    >
       ${cross}
     </button>
   </p>`;

@@ -15,23 +15,43 @@ export function guideView({ guide, demo, gpu }, send) {
   /** @type {[import("../../types.d.ts").GuideStep, unknown, boolean][]} */
   const steps = [
     ["look", rich("guide.look", { a: (/** @type {string} */ text) => html`<a href="#look">${text}</a>` }), true],
-    ["draw", rich("guide.draw", { a: (/** @type {string} */ text) => html`<a href="#run">${text}</a>` }), gpu.status !== "missing"],
+    [
+      "draw",
+      rich("guide.draw", { a: (/** @type {string} */ text) => html`<a href="#run">${text}</a>` }),
+      gpu.status !== "missing",
+    ],
     ["slide", t("guide.slide"), gpu.status !== "missing"],
     ["swap", t("guide.swap"), gpu.status !== "missing"],
-    ["fix", rich("guide.fix", { a: (/** @type {string} */ text) => html`<a href="#look" id="open-broken" @click=${open}>${text}</a>` }), broken !== undefined],
+    [
+      "fix",
+      rich("guide.fix", {
+        a: (/** @type {string} */ text) => html`<a href="#look" id="open-broken" @click=${open}>${text}</a>`,
+      }),
+      broken !== undefined,
+    ],
   ];
   const shown = steps.filter(([, , possible]) => possible);
   return html`
     <section class="card guide" aria-labelledby="guide-title" data-testid="guide">
       <header>
         <h2 id="guide-title">${t("guide.title")}</h2>
-        <button class="quiet" type="button" aria-label=${t("guide.close")} @click=${() => send({ type: "guide/closed" })}>${cross}</button>
+        <button
+          class="quiet"
+          type="button"
+          aria-label=${t("guide.close")}
+          @click=${() => send({ type: "guide/closed" })}
+        >
+          ${cross}
+        </button>
       </header>
       <ol>
         ${shown.map(([step, what]) => {
           const done = guide.includes(step);
           return html`<li data-step=${step} ?data-done=${done}>
-            <span class="tick">${done ? html`${check}<span class="visually-hidden">${t("guide.done")}</span>` : nothing}</span> <span>${what}</span>
+            <span class="tick"
+              >${done ? html`${check}<span class="visually-hidden">${t("guide.done")}</span>` : nothing}</span
+            >
+            <span>${what}</span>
           </li>`;
         })}
       </ol>

@@ -18,18 +18,36 @@ export function compareView({ files, look: { compared } }, entry, send) {
   const others = files.filter((other) => other.id !== entry.id && usable(other));
   const other = files.find(({ id }) => id === compared?.id);
   return html`
-    <section class="card compare" id="compare" aria-labelledby="compare-title" data-testid="compare" data-status=${compared?.status ?? "none"}>
+    <section
+      class="card compare"
+      id="compare"
+      aria-labelledby="compare-title"
+      data-testid="compare"
+      data-status=${compared?.status ?? "none"}
+    >
       <h3 id="compare-title">${t("compare.title")}</h3>
-      ${others.length
-        ? html`<label class="field narrow">
-            <span>${t("compare.other")}</span>
-            <select id="compare-with" @change=${(/** @type {Event} */ { target }) => send({ type: "compare/start", id: /** @type {HTMLSelectElement} */ (target).value })}>
-              <option value="" ?selected=${!compared}>${t("option.choose")}</option>
-              ${others.map(({ id, name }) => html`<option value=${id} ?selected=${id === compared?.id}>${name}</option>`)}
-            </select>
-          </label>`
-        : html`<p class="fine">${t("compare.first")}</p>`}
-      ${compared?.status === "running" ? html`<p class="reading"><span class="spinner"></span> ${t("compare.running")}</p>` : nothing}
+      ${
+        others.length
+          ? html`<label class="field narrow">
+              <span>${t("compare.other")}</span>
+              <select
+                id="compare-with"
+                @change=${(/** @type {Event} */ { target }) =>
+                  send({ type: "compare/start", id: /** @type {HTMLSelectElement} */ (target).value })}
+              >
+                <option value="" ?selected=${!compared}>${t("option.choose")}</option>
+                ${others.map(
+                  ({ id, name }) => html`<option value=${id} ?selected=${id === compared?.id}>${name}</option>`,
+                )}
+              </select>
+            </label>`
+          : html`<p class="fine">${t("compare.first")}</p>`
+      }
+      ${
+        compared?.status === "running"
+          ? html`<p class="reading"><span class="spinner"></span> ${t("compare.running")}</p>`
+          : nothing
+      }
       ${compared?.error ? messageView({ title: t("compare.failed"), severity: "warn", ...compared.error }) : nothing}
       ${compared?.result && other ? resultView(compared.result, entry.name, other.name) : nothing}
     </section>
@@ -57,33 +75,56 @@ function resultView({ sentence, comparison }, a, b) {
           </thead>
           <tbody>
             ${layers.slice(0, FIRST_ROWS).map(
-              ({ tensor, a, b, identical, cosine }) => html`<tr>
-                <th scope="row"><code>${tensor.replace(/\.weight$/, "")}</code></th>
-                <td class="numeric">${identical ? t("compare.identical") : cosine === null ? "–" : cosine.toFixed(3)}</td>
-                <td class="numeric">${a ? formatNumber(a.norm) : "–"}</td>
-                <td class="numeric">${b ? formatNumber(b.norm) : "–"}</td>
-                <td class="numeric">${a?.rank ?? "–"} / ${b?.rank ?? "–"}</td>
-              </tr>`,
+              ({ tensor, a, b, identical, cosine }) =>
+                html`<tr>
+                  <th scope="row"><code>${tensor.replace(/\.weight$/, "")}</code></th>
+                  <td class="numeric">
+                    ${identical ? t("compare.identical") : cosine === null ? "–" : cosine.toFixed(3)}
+                  </td>
+                  <td class="numeric">${a ? formatNumber(a.norm) : "–"}</td>
+                  <td class="numeric">${b ? formatNumber(b.norm) : "–"}</td>
+                  <td class="numeric">${a?.rank ?? "–"} / ${b?.rank ?? "–"}</td>
+                </tr>`,
             )}
           </tbody>
         </table>
       </div>
-      ${layers.length > FIRST_ROWS ? html`<p class="fine">${t("compare.first_of", { n: FIRST_ROWS, all: layers.length })}</p>` : nothing}
+      ${
+        layers.length > FIRST_ROWS
+          ? html`<p class="fine">${t("compare.first_of", { n: FIRST_ROWS, all: layers.length })}</p>`
+          : nothing
+      }
     </details>
-    ${metadata.length
-      ? html`<details>
-          <summary>${t("compare.metadata", { differences: t("n.difference", { n: metadata.length }) })}</summary>
-          <div class="scroller tall" tabindex="0" role="region" aria-label=${t("compare.differences")}>
-            <table class="wrap">
-              <thead><tr><th scope="col">${t("meta.key")}</th><th scope="col"><bdi>${a}</bdi></th><th scope="col"><bdi>${b}</bdi></th></tr></thead>
-              <tbody>
-                ${metadata.map(({ key, a, b }) => html`<tr><th scope="row"><code>${key}</code></th><td>${short(a)}</td><td>${short(b)}</td></tr>`)}
-              </tbody>
-            </table>
-          </div>
-        </details>`
-      : html`<p class="fine">${t("compare.same")}</p>`}
+    ${metadata.length ? metadataView(metadata, a, b) : html`<p class="fine">${t("compare.same")}</p>`}
   `;
+}
+
+/** @param {Compared["comparison"]["metadata"]} metadata @param {string} a @param {string} b */
+function metadataView(metadata, a, b) {
+  return html`<details>
+    <summary>${t("compare.metadata", { differences: t("n.difference", { n: metadata.length }) })}</summary>
+    <div class="scroller tall" tabindex="0" role="region" aria-label=${t("compare.differences")}>
+      <table class="wrap">
+        <thead>
+          <tr>
+            <th scope="col">${t("meta.key")}</th>
+            <th scope="col"><bdi>${a}</bdi></th>
+            <th scope="col"><bdi>${b}</bdi></th>
+          </tr>
+        </thead>
+        <tbody>
+          ${metadata.map(
+            ({ key, a, b }) =>
+              html`<tr>
+                <th scope="row"><code>${key}</code></th>
+                <td>${short(a)}</td>
+                <td>${short(b)}</td>
+              </tr>`,
+          )}
+        </tbody>
+      </table>
+    </div>
+  </details>`;
 }
 
 /** @param {string | null} value */

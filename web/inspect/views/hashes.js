@@ -16,26 +16,52 @@ export function hashesView(hashes, send) {
     <section class="card hashes" id="hashes" aria-labelledby="hashes-title" data-testid="hashes">
       <h3 id="hashes-title">${t("hashes.title")}</h3>
       <dl class="fields">
-        ${row("SHA-256", t("hashes.sha256"), sha256, send)}
-        ${row("AutoV2", t("hashes.v2"), auto_v2, send)}
+        ${row("SHA-256", t("hashes.sha256"), sha256, send)} ${row("AutoV2", t("hashes.v2"), auto_v2, send)}
         ${auto_v3 ? row("AutoV3", t("hashes.v3"), auto_v3, send) : nothing}
         ${auto_v1 ? row("AutoV1", t("hashes.v1"), auto_v1, send) : nothing}
         ${legacy ? row(t("hashes.old"), t("hashes.legacy"), legacy, send) : nothing}
       </dl>
-      ${claims.length && !wrong.length ? html`<p class="claim good">${check} <span>${t("hashes.right")}</span></p>` : nothing}
-      ${wrong.length ? fixButton({ label: t("hashes.repair"), why: t("hashes.repair_why"), kind: "metadata", form: { repairHashes: true } }, send) : nothing}
+      ${
+        claims.length && !wrong.length
+          ? html`<p class="claim good">${check} <span>${t("hashes.right")}</span></p>`
+          : nothing
+      }
+      ${
+        wrong.length
+          ? fixButton(
+              {
+                label: t("hashes.repair"),
+                why: t("hashes.repair_why"),
+                kind: "metadata",
+                form: { repairHashes: true },
+              },
+              send,
+            )
+          : nothing
+      }
       ${wrong.map(
-        ({ key, says, should_say, verdict }) => html`<div class="claim warn" data-testid="wrong-hash">
-          ${warning}
-          <div>
-            <p><strong>${rich("hashes.wrong", { key: html`<code>${key}</code>` })}</strong> ${word("claim", verdict)}</p>
-            <p class="fine">${rich("hashes.should", { says: html`<code>${says || t("hashes.nothing")}</code>`, should: html`<code>${should_say}</code>` })}</p>
-          </div>
-        </div>`,
+        ({ key, says, should_say, verdict }) =>
+          html`<div class="claim warn" data-testid="wrong-hash">
+            ${warning}
+            <div>
+              <p>
+                <strong>${rich("hashes.wrong", { key: html`<code>${key}</code>` })}</strong> ${word("claim", verdict)}
+              </p>
+              <p class="fine">
+                ${rich("hashes.should", {
+                  says: html`<code>${says || t("hashes.nothing")}</code>`,
+                  should: html`<code>${should_say}</code>`,
+                })}
+              </p>
+            </div>
+          </div>`,
       )}
       <p class="fine">
         ${rich("hashes.civitai", {
-          a: (/** @type {string} */ name) => html`<a href="https://civitai.com/search/models?query=${sha256}" target="_blank" rel="noopener noreferrer">${name}</a>`,
+          a: (/** @type {string} */ name) =>
+            html`<a href="https://civitai.com/search/models?query=${sha256}" target="_blank" rel="noopener noreferrer"
+              >${name}</a
+            >`,
         })}
       </p>
     </section>
@@ -48,7 +74,15 @@ function row(name, what, hash, send) {
     <dt>${name} <span class="fine">${what}</span></dt>
     <dd>
       <code>${hash}</code>
-      <button class="quiet" type="button" aria-label=${t("hashes.copy", { name })} title=${t("button.copy")} @click=${() => send({ type: "text/copy", text: hash, what: name })}>${copy}</button>
+      <button
+        class="quiet"
+        type="button"
+        aria-label=${t("hashes.copy", { name })}
+        title=${t("button.copy")}
+        @click=${() => send({ type: "text/copy", text: hash, what: name })}
+      >
+        ${copy}
+      </button>
     </dd>
   </div>`;
 }

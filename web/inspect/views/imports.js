@@ -13,7 +13,11 @@ const MOST = 200;
 const LOOK = { dangerous: "refuse", unknown: "warn", harmless: "good" };
 const ICON = { dangerous: stop, unknown: warning, harmless: check };
 
-/** @param {Import[]} imports @param {boolean} canExport its tensors can be read @param {import("../../types.d.ts").Send} send */
+/**
+ * @param {Import[]} imports
+ * @param {boolean} canExport its tensors can be read
+ * @param {import("../../types.d.ts").Send} send
+ */
 export function importsView(imports, canExport, send) {
   const worst = ORDER.find((verdict) => imports.some((row) => row.verdict === verdict)) ?? "harmless";
   return html`
@@ -21,10 +25,12 @@ export function importsView(imports, canExport, send) {
       <h3 id="pickle-title">${t("imports.title")}</h3>
       <p class="pickle-verdict ${LOOK[worst]}">${ICON[worst]} <span>${word("import_file", worst)}</span></p>
       ${ORDER.map((verdict) => groupView(verdict, named(imports, verdict)))}
-      ${canExport ? fixButton({ label: t("imports.export"), why: t("imports.export_why"), kind: "export", form: {} }, send) : nothing}
-      <p class="fine">
-        ${t("imports.pickle")}
-      </p>
+      ${
+        canExport
+          ? fixButton({ label: t("imports.export"), why: t("imports.export_why"), kind: "export", form: {} }, send)
+          : nothing
+      }
+      <p class="fine">${t("imports.pickle")}</p>
     </section>
   `;
 }
@@ -33,7 +39,8 @@ export function importsView(imports, canExport, send) {
 function named(imports, verdict) {
   /** @type {Map<string, Set<string>>} */
   const places = new Map();
-  for (const row of imports.filter((row) => row.verdict === verdict)) places.set(row.name, (places.get(row.name) ?? new Set()).add(row.place));
+  for (const row of imports.filter((row) => row.verdict === verdict))
+    places.set(row.name, (places.get(row.name) ?? new Set()).add(row.place));
   return [...places];
 }
 
@@ -41,10 +48,23 @@ function named(imports, verdict) {
 function groupView(verdict, names) {
   if (!names.length) return nothing;
   const list = html`<ul class="import-list">
-    ${names.slice(0, MOST).map(([name, places]) => html`<li><code>${name}</code> <span class="fine">${t("imports.in", { places: [...places].slice(0, MOST).join(", ") })}</span></li>`)}
+    ${names.slice(0, MOST).map(
+      ([name, places]) =>
+        html`<li>
+          <code>${name}</code>
+          <span class="fine">${t("imports.in", { places: [...places].slice(0, MOST).join(", ") })}</span>
+        </li>`,
+    )}
     ${names.length > MOST ? html`<li>${t("message.more", { n: names.length - MOST })}</li>` : nothing}
   </ul>`;
   const title = t("imports.group", { verdict: word("import", verdict), names: t("n.name", { n: names.length }) });
-  if (verdict !== "harmless") return html`<div><h4 class=${LOOK[verdict]}>${title}</h4>${list}</div>`;
-  return html`<details><summary>${title}</summary>${list}</details>`;
+  if (verdict !== "harmless")
+    return html`<div>
+      <h4 class=${LOOK[verdict]}>${title}</h4>
+      ${list}
+    </div>`;
+  return html`<details>
+    <summary>${title}</summary>
+    ${list}
+  </details>`;
 }

@@ -1,4 +1,7 @@
-/** The network in the order in which data flows: a column a block, a lane a kind of layer, a tile a layer; colour says how strong. */
+/**
+ * The network in the order in which data flows: a column a block, a lane a kind of layer, a tile a layer; colour says
+ * how strong.
+ */
 
 import { html, nothing, svg } from "lit-html";
 import { formatNumber } from "../../core/format.js";
@@ -15,7 +18,13 @@ const TILE = 9;
 const TOP = 18;
 const GAP = 5;
 
-/** @param {Report} report @param {Marks} marks @param {unknown} detail what is shown of the chosen layer @param {unknown} tune the blocks' sliders @param {Send} send */
+/**
+ * @param {Report} report
+ * @param {Marks} marks
+ * @param {unknown} detail what is shown of the chosen layer
+ * @param {unknown} tune the blocks' sliders
+ * @param {Send} send
+ */
 export function mapView(report, marks, detail, tune, send) {
   const { coverage, headers_only } = report;
   const parts = [...new Set(coverage.map(({ component }) => component))];
@@ -27,56 +36,75 @@ export function mapView(report, marks, detail, tune, send) {
       <h3 id="coverage-title">${t("map.title")}</h3>
       ${strips.map((strip) => stripView(strip, longest, marks, send))}
       <p class="detail" data-testid="block-detail">${said(report, marks)}</p>
-      ${legendView(headers_only)}
-      ${detail} ${tune} ${numbersView(coverage)}
+      ${legendView(headers_only)} ${detail} ${tune} ${numbersView(coverage)}
     </section>
   `;
 }
 
 /** @param {import("../map.js").Strip} strip @param {number} longest @param {Marks} marks @param {Send} send */
-function stripView({ component, columns, rows }, longest, { pointed, chosen, layer }, send) {
+function stripView({ component, columns, rows }, longest, marks, send) {
   const unit = 100 / longest;
-  const tops = rows.map((_, i) => TOP + rows.slice(0, i).reduce((sum, lane) => sum + lane.layers.length * TILE + GAP, 0));
+  const tops = rows.map(
+    (_, i) => TOP + rows.slice(0, i).reduce((sum, lane) => sum + lane.layers.length * TILE + GAP, 0),
+  );
   const tall = tops[tops.length - 1] + rows[rows.length - 1].layers.length * TILE;
   const title = word("component", component);
-  const active = columns.find(({ block }) => blockKeyOf(block) === (pointed || chosen));
+  const active = columns.find(({ block }) => blockKeyOf(block) === (marks.pointed || marks.chosen));
   return html`
     <div class="strip">
       <p class="strip-title">${title}</p>
       <div class="network">
         <svg class="lane-names" width="112" height=${tall} aria-hidden="true">
-          ${rows.map(({ name, layers }, i) => svg`<text y=${tops[i] + (layers.length * TILE) / 2 + 3}>${word("lane", name)}</text>`)}
+          ${rows.map(
+            ({ name, layers }, i) =>
+              svg`<text y=${tops[i] + (layers.length * TILE) / 2 + 3}>${word("lane", name)}</text>`,
+          )}
         </svg>
         <svg
-          width="100%" height=${tall + 18} role="listbox" tabindex="0"
+          width="100%"
+          height=${tall + 18}
+          role="listbox"
+          tabindex="0"
           aria-label=${t("map.list", { title })}
           aria-activedescendant=${active ? cellId(active.block) : nothing}
           @keydown=${(/** @type {KeyboardEvent} */ event) => onKey(event, columns, active?.block, send)}
           @mouseleave=${() => send({ type: "block/pointed", block: "" })}
           @blur=${() => send({ type: "block/pointed", block: "" })}
         >
-          ${columns.map(({ block, x, width, over, under, tiles }) => {
-            const key = blockKeyOf(block);
-            const left = `${x * unit}%`;
-            return svg`<g id=${cellId(block)} role="option" class="cell"
-                aria-selected=${key === chosen ? "true" : "false"} aria-label="${[over, under].filter(Boolean).join(" ")}, ${sentence(block)}"
-                data-pointed=${key === pointed ? "" : nothing}
-                @mouseover=${(/** @type {MouseEvent} */ event) => send({ type: "block/pointed", block: pathOf(event) || key })}
-                @click=${(/** @type {MouseEvent} */ event) => choose(pathOf(event), key, send)}>
-              ${over ? svg`<text class="group" x=${left} y="11">${over}</text>` : nothing}
-              <rect class="hit" x=${left} y=${TOP - 4} width="${width * unit}%" height=${tall - TOP + 22} />
-              ${rows.map(({ layers }, i) => svg`<rect class="room" x=${left} y=${tops[i]} width="${(width - 0.14) * unit}%" height=${layers.length * TILE - 1} rx="2" />`)}
-              ${tiles.map(
-                ({ row, lane, line, across, of }) => svg`<rect class="tile step-${step(row)}" data-path=${row.path} data-on=${row.path === layer ? "" : nothing}
-                  x="${(x + ((width - 0.14) * across) / of) * unit}%" y=${tops[lane] + line * TILE} width="${((width - 0.14) / of) * unit}%" height=${TILE - 1} />`,
-              )}
-              <text class="under ${Number(under) % 2 ? "odd" : ""}" x="${(x + (width - 0.14) / 2) * unit}%" y=${tall + 13}>${under}</text>
-            </g>`;
-          })}
+          ${columns.map((column) => columnView(column, { unit, tops, tall, rows }, marks, send))}
         </svg>
       </div>
     </div>
   `;
+}
+
+/**
+ * A block: its name, the room of its lanes, a tile for each layer.
+ * @param {import("../map.js").Strip["columns"][number]} column
+ * @param {{ unit: number, tops: number[], tall: number, rows: import("../map.js").Strip["rows"] }} places
+ * @param {Marks} marks
+ * @param {Send} send
+ */
+function columnView({ block, x, width, over, under, tiles }, { unit, tops, tall, rows }, marks, send) {
+  const key = blockKeyOf(block);
+  const wide = width - 0.14;
+  const room = (/** @type {number} */ i, /** @type {{ layers: unknown[] }} */ { layers }) =>
+    svg`<rect class="room" x="${x * unit}%" y=${tops[i]} width="${wide * unit}%"
+      height=${layers.length * TILE - 1} rx="2" />`;
+  const tile = (/** @type {typeof tiles[number]} */ { row, lane, line, across, of }) =>
+    svg`<rect class="tile step-${step(row)}" data-path=${row.path} data-on=${row.path === marks.layer ? "" : nothing}
+      x="${(x + (wide * across) / of) * unit}%" y=${tops[lane] + line * TILE}
+      width="${(wide / of) * unit}%" height=${TILE - 1} />`;
+  return svg`<g id=${cellId(block)} role="option" class="cell" aria-selected=${key === marks.chosen ? "true" : "false"}
+    aria-label="${[over, under].filter(Boolean).join(" ")}, ${sentence(block)}"
+    data-pointed=${key === marks.pointed ? "" : nothing}
+    @mouseover=${(/** @type {MouseEvent} */ event) => send({ type: "block/pointed", block: pathOf(event) || key })}
+    @click=${(/** @type {MouseEvent} */ event) => choose(pathOf(event), key, send)}>
+    ${over ? svg`<text class="group" x="${x * unit}%" y="11">${over}</text>` : nothing}
+    <rect class="hit" x="${x * unit}%" y=${TOP - 4} width="${width * unit}%" height=${tall - TOP + 22} />
+    ${rows.map((row, i) => room(i, row))} ${tiles.map(tile)}
+    <text class="under ${Number(under) % 2 ? "odd" : ""}" x="${(x + wide / 2) * unit}%" y=${tall + 13}>${under}</text>
+  </g>`;
 }
 
 /** The layer under the pointer, "" for none. @param {MouseEvent} event */
@@ -97,19 +125,23 @@ const cellId = (block) => `block-${blockKeyOf(block).replace(/\W/g, "-")}`;
 function sentence({ label, block, covered, total, norm }) {
   const name = say(label) || block;
   if (!covered) return t("map.unchanged", { name, total });
-  return norm ? t("map.changed_by", { name, covered, total, norm: formatNumber(norm) }) : t("map.changed", { name, covered, total });
+  return norm
+    ? t("map.changed_by", { name, covered, total, norm: formatNumber(norm) })
+    : t("map.changed", { name, covered, total });
 }
 
 /** What is under the pointer: a layer by its path, or a block. @param {Report} report @param {Marks} marks */
 function said({ coverage, modules }, { pointed, chosen }) {
   const layer = modules.find(({ path }) => path === pointed);
   if (layer) {
-    const strength = layer.norm === null ? "" : ` — ${t("map.layer_changed", { percent: percent(relative(layer) ?? 0) })}`;
+    const strength =
+      layer.norm === null ? "" : ` — ${t("map.layer_changed", { percent: percent(relative(layer) ?? 0) })}`;
     return html`<code>${layer.path}</code>${strength}`;
   }
   const block = coverage.find((each) => blockKeyOf(each) === (pointed || chosen));
   if (!block) return t("map.hint");
-  return html`<strong>${block.block}</strong> ${sentence(block)}${blockKeyOf(block) === chosen ? ` — ${t("map.listed")}` : ""}`;
+  return html`<strong>${block.block}</strong>
+    ${sentence(block)}${blockKeyOf(block) === chosen ? ` — ${t("map.listed")}` : ""}`;
 }
 
 /** Per cent. @param {number} share */
@@ -117,7 +149,12 @@ function percent(share) {
   return formatNumber(100 * share);
 }
 
-/** @param {KeyboardEvent} event @param {import("../map.js").Column[]} columns @param {Block | undefined} active @param {Send} send */
+/**
+ * @param {KeyboardEvent} event
+ * @param {import("../map.js").Column[]} columns
+ * @param {Block | undefined} active
+ * @param {Send} send
+ */
 function onKey(event, columns, active, send) {
   const blocks = columns.map(({ block }) => block);
   const at = active ? blocks.indexOf(active) : -1;
@@ -134,14 +171,30 @@ function onKey(event, columns, active, send) {
 
 /** @param {boolean} headersOnly */
 function legendView(headersOnly) {
-  const steps = [...LIMITS.map((limit) => t("map.under", { percent: percent(limit) })), t("map.and_more", { percent: percent(LIMITS[LIMITS.length - 1]) })];
+  const steps = [
+    ...LIMITS.map((limit) => t("map.under", { percent: percent(limit) })),
+    t("map.and_more", { percent: percent(LIMITS[LIMITS.length - 1]) }),
+  ];
   return html`
     <div class="legend">
       <span class="scale">
         <abbr title=${t("map.measure")}>${t("map.change")}</abbr>
-        ${headersOnly
-          ? html`<svg width="17" height="12" aria-hidden="true"><rect class="step-0" width="17" height="12" rx="2" /></svg> ${t("map.not_measured")}`
-          : steps.map((name, i) => html`<span class="key"><svg width="17" height="12" aria-hidden="true"><rect class="step-${i + 1}" width="17" height="12" rx="2" /></svg> ${name}</span>`)}
+        ${
+          headersOnly
+            ? html`<svg width="17" height="12" aria-hidden="true">
+                  <rect class="step-0" width="17" height="12" rx="2" />
+                </svg>
+                ${t("map.not_measured")}`
+            : steps.map(
+                (name, i) =>
+                  html`<span class="key"
+                    ><svg width="17" height="12" aria-hidden="true">
+                      <rect class="step-${i + 1}" width="17" height="12" rx="2" />
+                    </svg>
+                    ${name}</span
+                  >`,
+              )
+        }
       </span>
       ${headersOnly ? nothing : html`<span>${t("map.same_colours")}</span>`}
     </div>
@@ -156,16 +209,22 @@ function numbersView(coverage) {
       <div class="scroller" tabindex="0" role="region" aria-label=${t("map.coverage")}>
         <table>
           <thead>
-            <tr><th scope="col">${t("table.part")}</th><th scope="col">${t("table.block")}</th><th scope="col">${t("table.modules")}</th><th scope="col">${t("table.strength")}</th></tr>
+            <tr>
+              <th scope="col">${t("table.part")}</th>
+              <th scope="col">${t("table.block")}</th>
+              <th scope="col">${t("table.modules")}</th>
+              <th scope="col">${t("table.strength")}</th>
+            </tr>
           </thead>
           <tbody>
             ${coverage.map(
-              (block) => html`<tr>
-                <td>${word("component", block.component)}</td>
-                <th scope="row">${say(block.label) || block.block}</th>
-                <td>${t("table.of", { covered: block.covered, total: block.total })}</td>
-                <td>${formatNumber(block.norm)}</td>
-              </tr>`,
+              (block) =>
+                html`<tr>
+                  <td>${word("component", block.component)}</td>
+                  <th scope="row">${say(block.label) || block.block}</th>
+                  <td>${t("table.of", { covered: block.covered, total: block.total })}</td>
+                  <td>${formatNumber(block.norm)}</td>
+                </tr>`,
             )}
           </tbody>
         </table>

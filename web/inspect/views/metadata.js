@@ -8,7 +8,9 @@ import { copy } from "../../ui/icons.js";
 /** @typedef {import("../../engine/types.d.ts").Report["metadata"]} Metadata */
 /** @typedef {import("../../types.d.ts").Send} Send */
 
-/** Entries, letters of one, and letters of the raw text on show: a header may have megabytes of them. The copy has all. */
+/**
+ * Entries, letters of one, and letters of the raw text on show: a header may have megabytes of them. The copy has all.
+ */
 const MOST_FIELDS = 200;
 const MOST_LETTERS = 20_000;
 const MOST_RAW = 200_000;
@@ -18,7 +20,10 @@ export function metadataView(metadata, { rawMetadata }, send) {
   const raw = () => JSON.stringify(metadata, null, 2);
   return html`
     <details class="card" id="metadata" data-testid="metadata">
-      <summary><h3>${t("metadata.title")}</h3> <span class="fine">${t("metadata.all", { entries: t("n.entry", { n: Object.keys(metadata).length }) })}</span></summary>
+      <summary>
+        <h3>${t("metadata.title")}</h3>
+        <span class="fine">${t("metadata.all", { entries: t("n.entry", { n: Object.keys(metadata).length }) })}</span>
+      </summary>
       <div class="filter">
         <label class="check">
           <input
@@ -29,11 +34,20 @@ export function metadataView(metadata, { rawMetadata }, send) {
           />
           ${t("metadata.raw")}
         </label>
-        <button class="button small" type="button" @click=${() => send({ type: "text/copy", text: raw(), what: t("metadata.title") })}>
+        <button
+          class="button small"
+          type="button"
+          @click=${() => send({ type: "text/copy", text: raw(), what: t("metadata.title") })}
+        >
           ${copy} ${t("metadata.copy")}
         </button>
       </div>
-      ${rawMetadata ? html`<pre class="scroller tall" tabindex="0" role="region" aria-label=${t("metadata.raw_label")}>${shortened(raw(), MOST_RAW)}</pre>` : readableView(metadata)}
+      ${
+        rawMetadata
+          ? html`<pre class="scroller tall" tabindex="0" role="region" aria-label=${t("metadata.raw_label")}>
+${shortened(raw(), MOST_RAW)}</pre>`
+          : readableView(metadata)
+      }
     </details>
   `;
 }
@@ -43,8 +57,17 @@ function readableView(metadata) {
   const { known, others } = readable(metadata);
   return html`
     ${known.length ? html`<dl class="fields">${known.map(fieldView)}</dl>` : nothing}
-    ${others.length ? html`<h4>${t("metadata.others")}</h4><dl class="fields">${others.slice(0, MOST_FIELDS).map(fieldView)}</dl>` : nothing}
-    ${others.length > MOST_FIELDS ? html`<p class="fine">${t("metadata.more", { n: others.length - MOST_FIELDS })}</p>` : nothing}
+    ${
+      others.length
+        ? html`<h4>${t("metadata.others")}</h4>
+            <dl class="fields">${others.slice(0, MOST_FIELDS).map(fieldView)}</dl>`
+        : nothing
+    }
+    ${
+      others.length > MOST_FIELDS
+        ? html`<p class="fine">${t("metadata.more", { n: others.length - MOST_FIELDS })}</p>`
+        : nothing
+    }
   `;
 }
 
@@ -52,7 +75,13 @@ function readableView(metadata) {
 function fieldView({ key, label, value, code }) {
   return html`<div>
     <dt title=${key}>${label}</dt>
-    <dd>${code ? html`<pre tabindex="0">${shortened(value, MOST_LETTERS)}</pre>` : html`<bdi>${shortened(value, MOST_LETTERS)}</bdi>`}</dd>
+    <dd>
+      ${
+        code
+          ? html`<pre tabindex="0">${shortened(value, MOST_LETTERS)}</pre>`
+          : html`<bdi>${shortened(value, MOST_LETTERS)}</bdi>`
+      }
+    </dd>
   </div>`;
 }
 

@@ -5,7 +5,10 @@ import { canChange } from "../../select.js";
 import { t } from "../../words.js";
 import { byId } from "../../world.js";
 
-/** @param {import("../../engine/types.d.ts").Report} report @param {boolean} draws whether images can be made with it */
+/**
+ * @param {import("../../engine/types.d.ts").Report} report
+ * @param {boolean} draws whether images can be made with it
+ */
 export function sectionsView(report, draws) {
   /** @type {[id: string, name: string, there: boolean][]} */
   const sections = [
@@ -25,7 +28,13 @@ export function sectionsView(report, draws) {
     <nav class="sections" aria-label=${t("sections.label")}>
       <ul>
         ${there.map(([id, name]) => html`<li><button type="button" @click=${() => show(id)}>${name}</button></li>`)}
-        ${draws ? html`<li><button type="button" class="to-run" @click=${() => show("run")}>${t("section.run")}</button></li>` : nothing}
+        ${
+          draws
+            ? html`<li>
+                <button type="button" class="to-run" @click=${() => show("run")}>${t("section.run")}</button>
+              </li>`
+            : nothing
+        }
       </ul>
     </nav>
   `;

@@ -13,12 +13,19 @@ import { sentenceView } from "../../ui/text.js";
 const LOOK = { applied: "good", partly: "warn", ignored: "refuse", refused: "refuse", unknown: "" };
 const ICON = { applied: check, partly, ignored: warning, refused: stop, unknown: question };
 
-/** @param {import("../../engine/types.d.ts").Report} report @param {import("../../engine/types.d.ts").Fix[]} fixes @param {import("../../types.d.ts").Look["log"]} log @param {Send} send */
+/**
+ * @param {import("../../engine/types.d.ts").Report} report
+ * @param {import("../../engine/types.d.ts").Fix[]} fixes
+ * @param {import("../../types.d.ts").Look["log"]} log
+ * @param {Send} send
+ */
 export function worksView(report, fixes, log, send) {
   return html`
     <section class="card works" id="works" aria-labelledby="works-title" data-testid="works">
       <h3 id="works-title">${t("works.title")}</h3>
-      <ul class="loaders">${report.loaders.map((verdict) => loaderView(verdict, fixFor(fixes, verdict), send))}</ul>
+      <ul class="loaders">
+        ${report.loaders.map((verdict) => loaderView(verdict, fixFor(fixes, verdict), send))}
+      </ul>
       ${logView(log, send)}
     </section>
   `;
@@ -26,13 +33,20 @@ export function worksView(report, fixes, log, send) {
 
 /** @param {Verdict} verdict @param {import("../fixes.js").Fix | null} fix @param {Send} send */
 function loaderView({ loader, label, version, status, applied, total, reason, log, strength_note }, fix, send) {
-    return html`<li class="loader ${LOOK[status]}" data-loader=${loader} data-status=${status}>
+  return html`<li class="loader ${LOOK[status]}" data-loader=${loader} data-status=${status}>
     <span class="mark" title=${word("status_says", status)}>${ICON[status]}</span>
     <div>
-      <p class="loader-name"><strong>${label}</strong> <span class="status">${status === "partly" ? t("works.layers", { applied, total }) : word("status", status)}</span></p>
+      <p class="loader-name">
+        <strong>${label}</strong>
+        <span class="status"
+          >${status === "partly" ? t("works.layers", { applied, total }) : word("status", status)}</span
+        >
+      </p>
       ${reason ? html`<p>${sentenceView(reason)}</p>` : nothing}
       ${strength_note ? html`<p><strong>${t("works.strength")}</strong> ${sentenceView(strength_note)}</p>` : nothing}
-      ${log ? html`<p class="log-line"><span class="fine">${t("works.prints")}</span> <code>${log}</code></p>` : nothing}
+      ${
+        log ? html`<p class="log-line"><span class="fine">${t("works.prints")}</span> <code>${log}</code></p>` : nothing
+      }
       ${fix ? fixButton(fix, send) : nothing}
       <p class="fine version">${say(version)}</p>
     </div>
@@ -53,7 +67,14 @@ function logView(log, send) {
       <label class="field">
         <span>${t("works.paste")}</span>
         <span class="joined">
-          <input id="log-line" name="line" type="text" autocomplete="off" spellcheck="false" placeholder="lora key not loaded: lora_unet_…" />
+          <input
+            id="log-line"
+            name="line"
+            type="text"
+            autocomplete="off"
+            spellcheck="false"
+            placeholder="lora key not loaded: lora_unet_…"
+          />
           <button class="button" type="submit" id="explain">${t("works.explain")}</button>
         </span>
       </label>
@@ -65,9 +86,7 @@ function logView(log, send) {
 /** @param {NonNullable<import("../../types.d.ts").Look["log"]>} log */
 function answerView({ answer }) {
   if (!answer) {
-    return html`<p class="answer">
-      ${t("works.no_answer")}
-    </p>`;
+    return html`<p class="answer">${t("works.no_answer")}</p>`;
   }
   const { means, reason, path } = answer;
   return html`<div class="answer">

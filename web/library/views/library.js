@@ -15,15 +15,28 @@ export function shelfView(state, send) {
   const begun = Object.entries(works).filter(([key]) => !items.some((item) => item.key === key));
   return html`
     <details class="card shelf" id="library" data-testid="library">
-      <summary><h2>${t("shelf.title")}</h2> <span class="fine">${items.length ? t("shelf.kept", { n: items.length, size: formatBytes(usage) }) : t("shelf.none")}</span></summary>
+      <summary>
+        <h2>${t("shelf.title")}</h2>
+        <span class="fine"
+          >${items.length ? t("shelf.kept", { n: items.length, size: formatBytes(usage) }) : t("shelf.none")}</span
+        >
+      </summary>
       <div class="inside">
         ${demo.all && state.app.offline ? demoView(demo, state.demo.catalogue?.loras.length ?? 0, send) : nothing}
-        ${items.length || begun.length
-          ? html`<ul class="kept">
-              ${items.map((item) => itemView(item, works[item.key], send))}
-              ${begun.map(([key, work]) => itemView({ key, name: work.name, address: "", sha256: "", size: work.size, received: work.received }, work, send))}
-            </ul>`
-          : html`<p class="fine">${t("shelf.empty")}</p>`}
+        ${
+          items.length || begun.length
+            ? html`<ul class="kept">
+                ${items.map((item) => itemView(item, works[item.key], send))}
+                ${begun.map(([key, work]) =>
+                  itemView(
+                    { key, name: work.name, address: "", sha256: "", size: work.size, received: work.received },
+                    work,
+                    send,
+                  ),
+                )}
+              </ul>`
+            : html`<p class="fine">${t("shelf.empty")}</p>`
+        }
         ${downloadView(send)}
         <div class="room">
           <meter min="0" max=${quota} .value=${usage} aria-labelledby="room-said"></meter>
@@ -31,7 +44,18 @@ export function shelfView(state, send) {
             ${t("shelf.room", { usage: formatBytes(usage), quota: formatBytes(quota) })}
             ${persisted ? t("shelf.stays") : t("shelf.may_go")}
           </p>
-          ${persisted || !items.length ? nothing : html`<button class="button small" type="button" id="persist" @click=${() => send({ type: "shelf/persist" })}>${t("shelf.persist")}</button>`}
+          ${
+            persisted || !items.length
+              ? nothing
+              : html`<button
+                  class="button small"
+                  type="button"
+                  id="persist"
+                  @click=${() => send({ type: "shelf/persist" })}
+                >
+                  ${t("shelf.persist")}
+                </button>`
+          }
         </div>
       </div>
     </details>
@@ -42,32 +66,118 @@ export function shelfView(state, send) {
 function demoView({ kept, all, bytes }, n, send) {
   const size = formatBytes(bytes);
   return html`<div class="kept-demo" data-testid="kept-demo" data-kept=${kept}>
-    <p>${t("shelf.demo", { n })} <span class="fine">${kept === all ? t("shelf.demo_all", { size }) : t("shelf.demo_part", { size, kept, all })}</span></p>
+    <p>
+      ${t("shelf.demo", { n })}
+      <span class="fine"
+        >${kept === all ? t("shelf.demo_all", { size }) : t("shelf.demo_part", { size, kept, all })}</span
+      >
+    </p>
     <p class="downloads">
-      ${kept < all ? html`<button class="button small" type="button" id="keep-demo" @click=${() => send({ type: "shelf/demo", keep: true })}>${t("shelf.demo_keep")}</button>` : nothing}
-      ${kept ? html`<button class="button small" type="button" id="drop-demo" @click=${() => send({ type: "shelf/demo", keep: false })}>${t("button.delete")}</button>` : nothing}
+      ${
+        kept < all
+          ? html`<button
+              class="button small"
+              type="button"
+              id="keep-demo"
+              @click=${() => send({ type: "shelf/demo", keep: true })}
+            >
+              ${t("shelf.demo_keep")}
+            </button>`
+          : nothing
+      }
+      ${
+        kept
+          ? html`<button
+              class="button small"
+              type="button"
+              id="drop-demo"
+              @click=${() => send({ type: "shelf/demo", keep: false })}
+            >
+              ${t("button.delete")}
+            </button>`
+          : nothing
+      }
     </p>
   </div>`;
 }
 
-/** @param {State["shelf"]["items"][number]} item @param {import("../../types.d.ts").Work | undefined} work @param {Send} send */
-function itemView({ key, name, address, sha256, size, received, own }, work, send) {
+/**
+ * @param {State["shelf"]["items"][number]} item
+ * @param {import("../../types.d.ts").Work | undefined} work
+ * @param {Send} send
+ */
+function itemView(item, work, send) {
+  const { name, sha256, size, received, own } = item;
   const whole = own || sha256 !== "";
   const busy = work && !work.error;
   const done = busy ? Math.max(work.received, 0) : received;
   const all = busy && work.size ? work.size : size;
-  return html`<li data-testid="kept" data-name=${name} data-status=${busy ? "working" : own ? "own" : whole ? "kept" : "part"}>
-    <p><bdi>${name}</bdi>
-      <span class="fine">${own ? html`${formatBytes(size)}, ${t("shelf.own")}` : sha256 ? html`${formatBytes(size)}, SHA-256 <code>${sha256.slice(0, 12)}…</code>` : all ? t("shelf.part", { done: formatBytes(done), all: formatBytes(all) }) : formatBytes(done)}</span></p>
-    ${whole && !busy ? nothing : html`<progress max="1" .value=${all ? done / all : 0} aria-label=${t("shelf.progress", { name })}></progress>`}
-    ${work?.error ? html`<p class="fine over" role="alert">${work.error.message}</p>` : nothing}
-    <p class="downloads">
-      ${whole ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/open", key })}>${t("address.go")}</button>` : nothing}
-      ${busy ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/stop", key })}>${t("button.stop")}</button>` : nothing}
-      ${!busy && !whole && address ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/resume", key })}>${t("shelf.go_on")}</button>` : nothing}
-      ${busy ? nothing : html`<button class="button small" type="button" aria-label=${own ? `${t("shelf.forget")} ${name}` : t("shelf.delete_named", { name })} @click=${() => send({ type: "shelf/remove", key })}>${t(own ? "shelf.forget" : "button.delete")}</button>`}
+  return html`<li
+    data-testid="kept"
+    data-name=${name}
+    data-status=${busy ? "working" : own ? "own" : whole ? "kept" : "part"}
+  >
+    <p>
+      <bdi>${name}</bdi>
+      <span class="fine"
+        >${
+          own
+            ? html`${formatBytes(size)}, ${t("shelf.own")}`
+            : sha256
+              ? html`${formatBytes(size)}, SHA-256 <code>${sha256.slice(0, 12)}…</code>`
+              : all
+                ? t("shelf.part", { done: formatBytes(done), all: formatBytes(all) })
+                : formatBytes(done)
+        }</span
+      >
     </p>
+    ${
+      whole && !busy
+        ? nothing
+        : html`<progress max="1" .value=${all ? done / all : 0} aria-label=${t("shelf.progress", { name })}></progress>`
+    }
+    ${work?.error ? html`<p class="fine over" role="alert">${work.error.message}</p>` : nothing}
+    ${toolsView(item, whole, Boolean(busy), send)}
   </li>`;
+}
+
+/** @param {State["shelf"]["items"][number]} item @param {boolean} whole @param {boolean} busy @param {Send} send */
+function toolsView({ key, name, address, own }, whole, busy, send) {
+  return html`<p class="downloads">
+    ${
+      whole
+        ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/open", key })}>
+            ${t("address.go")}
+          </button>`
+        : nothing
+    }
+    ${
+      busy
+        ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/stop", key })}>
+            ${t("button.stop")}
+          </button>`
+        : nothing
+    }
+    ${
+      !busy && !whole && address
+        ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/resume", key })}>
+            ${t("shelf.go_on")}
+          </button>`
+        : nothing
+    }
+    ${
+      busy
+        ? nothing
+        : html`<button
+            class="button small"
+            type="button"
+            aria-label=${own ? `${t("shelf.forget")} ${name}` : t("shelf.delete_named", { name })}
+            @click=${() => send({ type: "shelf/remove", key })}
+          >
+            ${t(own ? "shelf.forget" : "button.delete")}
+          </button>`
+    }
+  </p>`;
 }
 
 /** @param {Send} send */
@@ -75,14 +185,34 @@ function downloadView(send) {
   const begin = (/** @type {Event} */ event) => {
     event.preventDefault();
     const form = /** @type {HTMLFormElement} */ (event.target);
-    const { address, sha256 } = /** @type {{ address: string, sha256: string }} */ (Object.fromEntries(new FormData(form)));
+    const { address, sha256 } = /** @type {{ address: string, sha256: string }} */ (
+      Object.fromEntries(new FormData(form))
+    );
     if (!address.trim()) return;
     send({ type: "shelf/download", text: address, wanted: sha256 });
     form.reset();
   };
   return html`<form class="download" aria-label=${t("shelf.download_label")} @submit=${begin}>
-    <label class="field"><span>${t("shelf.address")}</span><input type="text" name="address" id="download-address" inputmode="url" autocomplete="off" placeholder="https://…" /></label>
-    <label class="field"><span>SHA-256 <span class="fine">${t("shelf.if_known")}</span></span><input type="text" name="sha256" id="download-sha256" autocomplete="off" pattern="[0-9A-Fa-f]{64}" title=${t("shelf.digits")} /></label>
+    <label class="field"
+      ><span>${t("shelf.address")}</span
+      ><input
+        type="text"
+        name="address"
+        id="download-address"
+        inputmode="url"
+        autocomplete="off"
+        placeholder="https://…"
+    /></label>
+    <label class="field"
+      ><span>SHA-256 <span class="fine">${t("shelf.if_known")}</span></span
+      ><input
+        type="text"
+        name="sha256"
+        id="download-sha256"
+        autocomplete="off"
+        pattern="[0-9A-Fa-f]{64}"
+        title=${t("shelf.digits")}
+    /></label>
     <button class="button" type="submit" id="download-begin">${t("shelf.download")}</button>
     <p class="fine whole">${t("shelf.note")}</p>
   </form>`;
@@ -90,5 +220,7 @@ function downloadView(send) {
 
 /** @param {string} id of an entry @param {Send} send */
 export function keepButton(id, send) {
-  return html`<button class="button small" type="button" id="keep" @click=${() => send({ type: "shelf/keep", id })}>${t("shelf.keep")}</button>`;
+  return html`<button class="button small" type="button" id="keep" @click=${() => send({ type: "shelf/keep", id })}>
+    ${t("shelf.keep")}
+  </button>`;
 }

@@ -1,7 +1,8 @@
 /**
  * <drop-zone>: the whole window takes files. Shows its content as an overlay while files hover.
  *
- * Fires `files` on a drop, with detail { files: File[], handles: (FileSystemFileHandle | null)[], folders: { name, files: { path, file }[] }[], place: string }.
+ * Fires `files` on a drop, with detail { files: File[], handles: (FileSystemFileHandle | null)[], folders: { name,
+ * files: { path, file }[] }[], place: string }.
  * A file's handle is null where the browser gives none.
  * Paths are relative to the folder. `place` is the data-drop of the element under the pointer, "" for none; while files
  * hover over such an element, it has the attribute data-over and the overlay stays away.
@@ -37,7 +38,11 @@ export class DropZone extends HTMLElement {
     this.#listening.abort();
   }
 
-  /** Enter and leave come for every element passed: the overlay shows until they cancel out. @param {DragEvent} event @param {number} step */
+  /**
+   * Enter and leave come for every element passed: the overlay shows until they cancel out.
+   * @param {DragEvent} event
+   * @param {number} step
+   */
   #hover(event, step) {
     if (!carriesFiles(event)) return;
     event.preventDefault();
@@ -69,17 +74,31 @@ export class DropZone extends HTMLElement {
     this.#point(null);
     const place = placeOf(event)?.dataset.drop ?? "";
     const items = [...event.dataTransfer.items].filter(({ kind }) => kind === "file");
-    const opened = items.map((item) => ({ entry: item.webkitGetAsEntry(), file: item.getAsFile(), handle: handleOf(item) }));
-    const dropped = opened.flatMap(({ entry, file, handle }) => (!entry?.isDirectory && file ? [{ file, handle }] : []));
+    const opened = items.map((item) => ({
+      entry: item.webkitGetAsEntry(),
+      file: item.getAsFile(),
+      handle: handleOf(item),
+    }));
+    const dropped = opened.flatMap(({ entry, file, handle }) =>
+      !entry?.isDirectory && file ? [{ file, handle }] : [],
+    );
     const files = dropped.map(({ file }) => file);
     const handles = await Promise.all(dropped.map(({ handle }) => handle));
-    const directories = opened.flatMap(({ entry }) => (entry?.isDirectory ? [/** @type {FileSystemDirectoryEntry} */ (entry)] : []));
-    const folders = await Promise.all(directories.map(async (entry) => ({ name: entry.name, files: await walk(entry, "") })));
+    const directories = opened.flatMap(({ entry }) =>
+      entry?.isDirectory ? [/** @type {FileSystemDirectoryEntry} */ (entry)] : [],
+    );
+    const folders = await Promise.all(
+      directories.map(async (entry) => ({ name: entry.name, files: await walk(entry, "") })),
+    );
     this.dispatchEvent(new CustomEvent("files", { detail: { files, handles, folders, place } }));
   }
 }
 
-/** Not yet in TypeScript's library, nor in every browser. @param {DataTransferItem} item @returns {Promise<FileSystemFileHandle | null>} */
+/**
+ * Not yet in TypeScript's library, nor in every browser.
+ * @param {DataTransferItem} item
+ * @returns {Promise<FileSystemFileHandle | null>}
+ */
 async function handleOf(item) {
   const handle = await /** @type {any} */ (item).getAsFileSystemHandle?.().catch(() => null);
   return handle?.kind === "file" ? handle : null;
@@ -106,7 +125,9 @@ async function walk(directory, path) {
   }
   const found = entries.map(async (entry) => {
     if (entry.isDirectory) return walk(/** @type {FileSystemDirectoryEntry} */ (entry), `${path}${entry.name}/`);
-    const file = await new Promise((resolve) => /** @type {FileSystemFileEntry} */ (entry).file(resolve, () => resolve(null)));
+    const file = await new Promise((resolve) =>
+      /** @type {FileSystemFileEntry} */ (entry).file(resolve, () => resolve(null)),
+    );
     return file ? [{ path: path + entry.name, file }] : [];
   });
   return (await Promise.all(found)).flat();

@@ -2,7 +2,8 @@
  * <pixel-image>: draws raw pixels on a canvas at a whole-number scale.
  *
  * Property `image`: { width, height, rgba }. Property `room`: the CSS pixels that its width may take, if it is smaller.
- * Attribute `smooth`: interpolate instead of square pixels. Attribute `label`: what the image shows, for screen readers; one
+ * Attribute `smooth`: interpolate instead of square pixels. Attribute `label`: what the image shows, for screen
+ * readers; one
  * with "" is passed over by them.
  */
 
@@ -22,7 +23,11 @@ export class PixelImage extends HTMLElement {
 
   /** @param {string} _name @param {string | null} _before @param {string | null} label */
   attributeChangedCallback(_name, _before, label) {
-    for (const [name, value] of [["role", label && "img"], ["aria-label", label], ["aria-hidden", label ? "" : "true"]]) {
+    for (const [name, value] of [
+      ["role", label && "img"],
+      ["aria-label", label],
+      ["aria-hidden", label ? "" : "true"],
+    ]) {
       if (value) this.#canvas.setAttribute(/** @type {string} */ (name), value);
       else this.#canvas.removeAttribute(/** @type {string} */ (name));
     }

@@ -1,0 +1,35 @@
+/** The page around its features: language, installation, running work, the last visit, notices. Pure. */
+
+import { t } from "../words.js";
+
+/** @typedef {import("../types.d.ts").State} State */
+/** @typedef {import("../types.d.ts").Action} Action */
+
+/** @param {State} state @param {Action} action @returns {State} */
+export function reduceApp(state, action) {
+  switch (action.type) {
+    case "language/changed":
+      return { ...state, language: action.language };
+    case "app/changed":
+      return { ...state, app: { ...state.app, ...action.change } };
+    case "jobs/changed":
+      return { ...state, jobs: action.jobs };
+    case "gpu/known":
+      return { ...state, gpu: action.gpu };
+    case "session/waiting":
+      return { ...state, session: { ...state.session, waiting: action.names } };
+    case "session/kept":
+      return { ...state, session: { ...state.session, kept: action.kept } };
+    case "page/failed":
+      return reduceApp(state, { type: "notice/raised", title: t("error.page"), message: action.message });
+    case "notice/raised": {
+      const id = 1 + Math.max(0, ...state.notices.map((notice) => notice.id));
+      const { title, message } = action;
+      return { ...state, notices: [...state.notices, { id, title, message }] };
+    }
+    case "notice/dismissed":
+      return { ...state, notices: state.notices.filter(({ id }) => id !== action.id) };
+    default:
+      return state;
+  }
+}

@@ -1,0 +1,102 @@
+/** The base model: chosen, opened, let go; the form follows it. Pure. */
+
+import { EMPTY_ROW, checkedForm, demoNumbers, followed, usualNumbers } from "../form.js";
+import { canRun, loraOptions } from "../select.js";
+import { t } from "../words.js";
+
+/** @typedef {import("../types.d.ts").State} State */
+/** @typedef {import("../types.d.ts").Action} Action */
+
+/** @type {State["base"]} */
+export const FIRST_BASE = {
+  chosen: "demo",
+  own: [],
+  vae: null,
+  info: null,
+  usual: {},
+  last: "demo",
+  far: { status: "idle", error: null },
+};
+
+/** @param {State} state @param {Action} action @returns {State} */
+export function reduceBase(state, action) {
+  switch (action.type) {
+    case "model/added":
+      return { ...state, base: { ...state.base, own: [...state.base.own, action.model] } };
+    case "model/chosen":
+      return withBase(state, action.id);
+    case "model/ready":
+      return withModel(state, action.info);
+    case "model/failed":
+      return withoutModel(state, action.error);
+    case "model/asking":
+      return { ...state, base: { ...state.base, far: { status: "asking", error: null } } };
+    case "model/answered":
+      return { ...state, base: { ...state.base, far: { status: "idle", error: action.error } } };
+    case "vae/taken":
+      return { ...state, base: { ...state.base, vae: action.vae, info: null } };
+    default:
+      return state;
+  }
+}
+
+/**
+ * Another base model: what was made for the last one gives way.
+ * @param {State} state
+ * @param {string} chosen
+ * @returns {State}
+ */
+export function withBase(state, chosen) {
+  if (chosen === state.base.chosen) return state;
+  const next = { ...state, base: { ...state.base, chosen, info: null }, tokens: null, remark: null };
+  const kept = state.form.loras.filter(({ id }) => canRun(next, id));
+  const { demo } = loraOptions(next);
+  const first = demo[0]?.id ?? (canRun(next, state.selected) ? state.selected : "");
+  const form = { ...state.form, loras: kept.length ? kept : [{ ...EMPTY_ROW, id: first }] };
+  return chosen === "demo" && state.demo.catalogue
+    ? withUsual({ ...next, form }, demoNumbers(state.demo.catalogue))
+    : { ...next, form };
+}
+
+/**
+ * An opened model: untouched numbers follow it, and a sampler that it lacks gives way.
+ * @param {State} state
+ * @param {import("../engine/types.d.ts").ModelInfo} info
+ * @returns {State}
+ */
+function withModel(state, info) {
+  const { base, demo } = state;
+  const usual = base.chosen === "demo" && demo.catalogue ? demoNumbers(demo.catalogue) : usualNumbers(info);
+  const next = withUsual({ ...state, base: { ...base, info, last: base.chosen } }, usual);
+  const form = checkedForm(next.form, info.multiple);
+  const sampler = info.samplers.includes(form.sampler) ? form.sampler : (usual.sampler ?? info.samplers[0]);
+  return { ...next, form: { ...form, sampler } };
+}
+
+/** @param {State} state @param {Partial<import("../types.d.ts").Form>} usual @returns {State} */
+function withUsual(state, usual) {
+  return { ...state, form: followed(state.form, state.base.usual, usual), base: { ...state.base, usual } };
+}
+
+/**
+ * What does not open is let go, with a word: the separate VAE first, then the model.
+ * @param {State} state
+ * @param {import("../engine/types.d.ts").EngineError} error
+ * @returns {State}
+ */
+function withoutModel(state, { kind, message }) {
+  const { own, chosen, vae, last } = state.base;
+  const model = own.find(({ id }) => id === chosen);
+  const withVae = model?.kind === "file" && vae;
+  const left = own.filter(({ id }) => id !== chosen);
+  const next = withVae
+    ? { ...state, base: { ...state.base, vae: null } }
+    : withBase({ ...state, base: { ...state.base, own: left } }, left.some(({ id }) => id === last) ? last : "demo");
+  const name = model?.name ?? t("said.the_model");
+  const title = withVae ? t("said.not_with_vae", { name, vae: vae.name }) : t("said.not_drawn_with", { name });
+  return {
+    ...next,
+    remark: { kind, severity: "refuse", title, message, details: [], image: null },
+    announcement: message,
+  };
+}

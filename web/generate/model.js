@@ -1,0 +1,154 @@
+/** The chosen base model -> opened in the engine: the demo is downloaded once, the user's own comes from its files. */
+
+import { asError } from "../core/errors.js";
+import { fetchModel } from "../demo/files.js";
+import { folderOf, keptOf } from "../files/opened.js";
+import { clipMerges } from "./merges.js";
+import { modelKey } from "../recipe.js";
+import { t } from "../words.js";
+import { hasWebGpu } from "../world.js";
+
+/** @typedef {import("../types.d.ts").State} State */
+/** @typedef {import("../types.d.ts").Action} Action */
+
+/** What opens the base model. */
+export class BaseModel {
+  #client;
+  #jobs;
+  #send;
+  #getState;
+  #messages;
+  /** @type {Promise<import("../files/opened.js").ModelFiles> | null} */
+  #demoFiles = null;
+  /** Goes on when the run that needs it is cancelled. @type {Promise<void> | null} */
+  #opening = null;
+  /** What the engine said of the model that the worker has. @type {import("../engine/types.d.ts").ModelInfo | null} */
+  #opened = null;
+  /** Settled once the page knows whether there is a GPU. @type {Promise<void>} */
+  gpuKnown;
+
+  /**
+   * @param {{
+   *   client: import("../engine/client.js").EngineClient, jobs: import("../core/jobs.js").Jobs,
+   *   send: import("../types.d.ts").Send, getState: () => State, messages: import("../app/messages.js").Messages,
+   * }} world
+   */
+  constructor({ client, jobs, send, getState, messages }) {
+    this.#client = client;
+    this.#jobs = jobs;
+    this.#send = send;
+    this.#getState = getState;
+    this.#messages = messages;
+    this.gpuKnown = this.#findGpu();
+  }
+
+  /** Hands the chosen model to each worker once; the one chosen meanwhile after it. */
+  async open() {
+    while (this.#client.model !== modelKey(this.#getState())) {
+      if (this.#opening)
+        await this.#opening.catch(() => {}); // whoever asked for it hears of it
+      else await (this.#opening = this.#openNow(modelKey(this.#getState())).finally(() => (this.#opening = null)));
+    }
+    // It may have been open all the time, while another was tried in vain.
+    if (this.#opened && !this.#getState().base.info) this.#send({ type: "model/ready", info: this.#opened });
+  }
+
+  /** Opens the chosen model ahead of the first image. */
+  async openAhead() {
+    const job = this.#jobs.start({ lane: "gpu", kind: "open", priority: 1, run: () => this.open() });
+    await job?.done;
+  }
+
+  /** @param {string} key */
+  async #openNow(key) {
+    try {
+      this.#opened = await (this.#getState().base.chosen === "demo" ? this.#openDemo(key) : this.#openOwn(key));
+      if (key === modelKey(this.#getState())) this.#send({ type: "model/ready", info: this.#opened });
+    } catch (thrown) {
+      if (key !== modelKey(this.#getState())) return;
+      // After a crash the model is opened again with the next image: it may not be to blame.
+      if (key !== "demo" && asError(thrown).kind !== "crashed")
+        this.#send({ type: "model/failed", error: asError(thrown) });
+      throw thrown;
+    }
+  }
+
+  /** Downloads the demo model once. @param {string} key */
+  async #openDemo(key) {
+    const { catalogue } = this.#getState().demo;
+    if (!catalogue) throw { kind: "download", message: t("error.demo_files") };
+    try {
+      const info = await this.#client.openModel(key, catalogue.name, await this.#downloaded(catalogue));
+      this.#send({ type: "demo/ready" });
+      return info;
+    } catch (thrown) {
+      this.#send({ type: "demo/failed" });
+      throw thrown;
+    }
+  }
+
+  /**
+   * The files of the chosen model: the demo's are downloaded.
+   * @returns {Promise<import("../files/opened.js").ModelFiles>}
+   */
+  async files() {
+    const { base, demo } = this.#getState();
+    if (base.chosen === "demo" && demo.catalogue) return this.#downloaded(demo.catalogue);
+    const place = keptOf(base.chosen);
+    return folderOf(base.chosen) ?? (place ? [{ path: "", ...place }] : []);
+  }
+
+  /** Downloaded once; after a failure again. @param {import("../types.d.ts").DemoCatalogue} catalogue */
+  #downloaded(catalogue) {
+    this.#demoFiles ??= fetchModel(catalogue, (received, total) =>
+      this.#send({ type: "demo/progress", received, total }),
+    );
+    this.#demoFiles.catch(() => (this.#demoFiles = null));
+    return this.#demoFiles;
+  }
+
+  /** @param {string} key */
+  async #openOwn(key) {
+    const { chosen, own, vae } = this.#getState().base;
+    const name = own.find(({ id }) => id === chosen)?.name ?? "";
+    const folder = folderOf(chosen);
+    if (folder) return this.#client.openModel(key, name, folder);
+    const place = keptOf(chosen);
+    if (!place) throw { kind: "no_model", message: t("error.gone", { name }) };
+    return this.#client.openCheckpoint(key, name, {
+      place,
+      merges: await clipMerges(),
+      vae: vae ? keptOf(vae.id) : undefined,
+    });
+  }
+
+  /** The chosen model, opened before it is asked for; what goes wrong is a remark already. */
+  async #openChosen() {
+    await this.gpuKnown;
+    const { gpu, base, demo } = this.#getState();
+    if (gpu.status !== "ready" || (base.chosen === "demo" && demo.status !== "ready")) return;
+    await this.openAhead().catch(
+      (thrown) => asError(thrown).kind === "crashed" && this.#messages.raise(t("error.engine"), thrown),
+    );
+  }
+
+  async #findGpu() {
+    try {
+      if (!hasWebGpu()) throw { kind: "no_webgpu", message: t("error.no_webgpu") };
+      this.#send({ type: "gpu/known", gpu: { status: "ready", info: await this.#client.gpu() } });
+    } catch (thrown) {
+      this.#send({ type: "gpu/known", gpu: { status: "missing", error: asError(thrown) } });
+    }
+  }
+
+  /** @param {Action} action */
+  act(action) {
+    switch (action.type) {
+      case "vae/taken":
+      case "model/chosen":
+      case "model/failed":
+      case "restored":
+        return void this.#openChosen();
+    }
+  }
+}
