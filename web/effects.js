@@ -6,6 +6,7 @@ import { Session } from "./app/session.js";
 import { Bench } from "./bench/effects.js";
 import { Jobs } from "./core/jobs.js";
 import { Demo } from "./demo/effects.js";
+import { Devices } from "./device/effects.js";
 import { Opening } from "./files/effects.js";
 import { Gallery } from "./gallery/effects.js";
 import { BaseModel } from "./generate/model.js";
@@ -28,7 +29,8 @@ export function createEffects(given) {
   const { send, getState } = given;
   const jobs = new Jobs((list) => send({ type: "jobs/changed", jobs: list }));
   const messages = new Messages({ send, getState });
-  const world = { ...given, jobs, messages };
+  const devices = new Devices(given);
+  const world = { ...given, jobs, messages, devices };
 
   const app = new App(world);
   const library = new Library(world);
@@ -49,6 +51,7 @@ export function createEffects(given) {
     opening,
     demo,
     new Gallery(world),
+    devices,
     model,
     runner,
     app,

@@ -8,11 +8,19 @@ import { t } from "./words.js";
 /** @typedef {import("./types.d.ts").Row} Row */
 /** @typedef {import("./engine/types.d.ts").Recipe} Recipe */
 
-/** What the worker must have opened: the chosen model, with its separate VAE. @param {State} state */
-export function modelKey({ base }) {
+/**
+ * What the worker must have opened: the chosen model, with its separate VAE, on the chosen device.
+ * @param {State} state
+ */
+export function modelKey(state) {
+  const { base } = state;
   const single = base.own.some(({ id, kind }) => id === base.chosen && kind === "file");
-  return single && base.vae ? `${base.chosen} with ${base.vae.id}` : base.chosen;
+  const files = single && base.vae ? `${base.chosen} with ${base.vae.id}` : base.chosen;
+  return `${files} on ${deviceOf(state)}`;
 }
+
+/** Where images are computed. @param {State} state @returns {"gpu" | "cpu"} */
+export const deviceOf = ({ device }) => (device.info && !device.info.gpu ? "cpu" : "gpu");
 
 /** What decides an image besides its recipe. @param {State} state */
 export function causeOf(state) {
@@ -134,8 +142,8 @@ function embeddings(files, prompts) {
 
 /** Whether a quick image with other strengths can stand beside the one without. @param {State} state */
 export function canRedraw(state) {
-  const { form, result, base, gpu } = state;
-  if (!form.live || !result?.without || !base.info || gpu.status !== "ready") return false;
+  const { form, result, base, device } = state;
+  if (!form.live || !result?.without || !base.info || device.status !== "ready") return false;
   return result.cause === causeOf(state) && sameRecipe(result.plain, plainRecipe(seeded(state, result.plain.seed)));
 }
 

@@ -4,6 +4,7 @@ import { reduceApp } from "./app/state.js";
 import { FIRST_BENCH, reduceBench } from "./bench/state.js";
 import { reduceToasts } from "./core/toasts.js";
 import { reduceDemo } from "./demo/state.js";
+import { FIRST_DEVICE, reduceDevice } from "./device/state.js";
 import { reduceFiles } from "./files/state.js";
 import { FIRST_FORM } from "./form.js";
 import { FIRST_IMAGES, reduceImages } from "./gallery/state.js";
@@ -26,7 +27,7 @@ export const initialState = {
   look: FIRST_LOOK,
   files: [],
   selected: "",
-  gpu: { status: "checking" },
+  device: FIRST_DEVICE,
   demo: { catalogue: null, status: "none", received: 0, total: 0 },
   base: FIRST_BASE,
   start: null,
@@ -61,6 +62,7 @@ const REDUCERS = [
   reduceShare,
   reduceApp,
   reduceDemo,
+  reduceDevice,
   reduceBase,
   reduceFiles,
   reduceReport,

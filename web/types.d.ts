@@ -2,8 +2,9 @@
 
 import type { JobState } from "./core/jobs.js";
 import type { LinkedRecipe, Unusable } from "./share/schema.js";
+import type { DeviceChoice } from "./engine/protocol.js";
 import type { Language } from "./words.js";
-import type { AlphaPlace, ComparedFiles, Emphasis, EngineError, Fix, GpuInfo, LayerSpectrum, LogExplanation, ModelInfo, ModuleRow, Preview, Strengths, Target, PageProgress, GeneratedImage, Program, Recipe, Report, Rng, Summary, Weighing } from "./engine/types.d.ts";
+import type { AlphaPlace, ComparedFiles, Emphasis, EngineError, Fix, DeviceInfo, LayerSpectrum, LogExplanation, ModelInfo, ModuleRow, Preview, Strengths, Target, PageProgress, GeneratedImage, Program, Recipe, Report, Rng, Summary, Weighing } from "./engine/types.d.ts";
 
 /** demo/demo.json. Paths are relative to demo/model/ and demo/loras/, sizes in bytes. */
 export type DemoCatalogue = {
@@ -49,10 +50,16 @@ export type Entry = {
   error: EngineError | null;
 };
 
-export type Gpu =
-  | { status: "checking" }
-  | { status: "ready"; info: GpuInfo }
-  | { status: "missing"; error: EngineError };
+/** Where images are computed. */
+export type Device = {
+  choice: DeviceChoice;
+  /** `missing`: the choice could not be opened. */
+  status: "checking" | "ready" | "missing";
+  info: DeviceInfo | null;
+  error: EngineError | null;
+  /** What the form's images take on a processor. */
+  seconds: number | null;
+};
 
 export type Demo = {
   catalogue: DemoCatalogue | null;
@@ -370,7 +377,7 @@ export type State = {
   look: Look;
   files: Entry[];
   selected: string;
-  gpu: Gpu;
+  device: Device;
   bench: Bench;
   demo: Demo;
   base: Base;
@@ -428,7 +435,10 @@ export type Action =
   | { type: "session/kept"; kept: boolean }
   | { type: "session/reopen" | "session/forget" }
   | { type: "app/install" }
-  | { type: "gpu/known"; gpu: Gpu }
+  | { type: "device/chosen"; choice: DeviceChoice }
+  | { type: "device/known"; info: DeviceInfo }
+  | { type: "device/failed"; error: EngineError }
+  | { type: "device/estimated"; seconds: number | null }
   | { type: "demo/listed"; catalogue: DemoCatalogue }
   | { type: "demo/try" }
   | { type: "demo/open"; id: string }

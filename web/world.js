@@ -157,8 +157,6 @@ export const styleRules = () =>
 /** Processor cores, 1 if the browser does not say. */
 export const cores = () => navigator.hardwareConcurrency || 1;
 
-export const hasWebGpu = () => Boolean(navigator.gpu);
-
 /** Bytes that the page keeps and may keep, and whether the browser has promised not to clear them. */
 export async function storageRoom() {
   const { usage = 0, quota = 0 } = await navigator.storage.estimate();

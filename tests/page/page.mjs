@@ -119,6 +119,8 @@ class Engine {
     return Promise.resolve();
   }
 
+  chooseDevice = async () => ({ gpu: { adapter: 'Card', backend: 'test', software: false }, reason: null });
+  estimate = async () => undefined;
   gpu = async () => ({ adapter: 'Card', backend: 'test', software: false });
   header = async ({ file }) => report(file.name, { headers_only: true });
   inspect = (place) => this.#slow('inspect', { place });
@@ -199,7 +201,7 @@ export async function openPage() {
       await page.until('both images', ({ run, result }) => run.status === 'idle' && result?.with);
     },
   };
-  await page.until('the demo and the GPU', ({ gpu, demo }) => gpu.status === 'ready' && demo.catalogue);
+  await page.until('the demo and the GPU', ({ device, demo }) => device.status === 'ready' && demo.catalogue);
   return page;
 }
 

@@ -219,7 +219,7 @@ it('a model that does not open is let go, and the last one is opened again', asy
   });
   await page.until('the message', ({ remark }) => remark?.severity === 'refuse');
   await page.until('the demo model', ({ base, jobs }) => base.chosen === 'demo' && base.info && !jobs.length);
-  assert.equal(page.engine.model, 'demo');
+  assert.equal(page.engine.model, 'demo on gpu');
 });
 
 /** A page with one LoRA of the user's on show, and an edit of it that is being written. */

@@ -14,8 +14,6 @@ export function reduceApp(state, action) {
       return { ...state, app: { ...state.app, ...action.change } };
     case "jobs/changed":
       return { ...state, jobs: action.jobs };
-    case "gpu/known":
-      return { ...state, gpu: action.gpu };
     case "session/waiting":
       return { ...state, session: { ...state.session, waiting: action.names } };
     case "session/kept":

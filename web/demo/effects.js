@@ -16,6 +16,7 @@ export class Demo {
   #looking;
   #model;
   #runner;
+  #devices;
   /** Settled once the demo is listed, or cannot be. @type {Promise<void>} */
   listed;
 
@@ -23,16 +24,17 @@ export class Demo {
    * @param {{
    *   send: import("../types.d.ts").Send, getState: () => State, messages: import("../app/messages.js").Messages,
    *   looking: import("../inspect/effects.js").Looking, model: import("../generate/model.js").BaseModel,
-   *   runner: import("../generate/run.js").Runner,
+   *   runner: import("../generate/run.js").Runner, devices: import("../device/effects.js").Devices,
    * }} world
    */
-  constructor({ send, getState, messages, looking, model, runner }) {
+  constructor({ send, getState, messages, looking, model, runner, devices }) {
     this.#send = send;
     this.#getState = getState;
     this.#messages = messages;
     this.#looking = looking;
     this.#model = model;
     this.#runner = runner;
+    this.#devices = devices;
     this.listed = this.#listDemo();
   }
 
@@ -61,11 +63,12 @@ export class Demo {
     try {
       if (this.#getState().files.some((entry) => entry.id === id)) this.#send({ type: "files/select", id });
       else await this.bringLora(id, true);
-      await this.#model.gpuKnown;
-      const { gpu, result } = this.#getState();
-      if (gpu.status !== "ready") return;
+      await this.#devices.known;
+      const { device, result } = this.#getState();
+      if (device.status !== "ready") return;
       await this.#model.openAhead();
-      if (!gpu.info.software && !result) await this.#runner.generate(); // a graphics card draws it in a moment
+      // A graphics card generates it in a moment.
+      if (device.info?.gpu && !device.info.gpu.software && !result) await this.#runner.generate();
     } catch (thrown) {
       this.#messages.raise(t("error.demo"), thrown);
     }

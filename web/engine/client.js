@@ -139,6 +139,24 @@ export class EngineClient {
     );
   }
 
+  /**
+   * Chooses the device of models that are opened from now on.
+   * @param {import("./protocol.js").DeviceChoice} choice
+   * @returns {Promise<import("./types.d.ts").DeviceInfo>}
+   */
+  chooseDevice(choice) {
+    return this.#bridge.repeated(() => this.#call("chooseDevice", { choice }));
+  }
+
+  /**
+   * Seconds that a recipe's images take on the CPU, if they can be told.
+   * @param {import("./types.d.ts").Recipe} recipe
+   * @returns {Promise<number | undefined>}
+   */
+  estimate(recipe) {
+    return this.#call("estimate", { recipe });
+  }
+
   /** @returns {Promise<import("./types.d.ts").GpuInfo>} */
   gpu() {
     return this.#bridge.repeated(() => this.#call("gpu", {}));
@@ -146,26 +164,28 @@ export class EngineClient {
 
   /**
    * @param {string} key
+   * @param {"gpu" | "cpu"} device
    * @param {string} name
    * @param {({ path: string } & Place)[]} files a diffusers folder, paths relative to it
    * @returns {Promise<import("./types.d.ts").ModelInfo>}
    */
-  async openModel(key, name, files) {
-    const model = await this.#call("openModel", { name, files: await this.#allReached(files) });
+  async openModel(key, device, name, files) {
+    const model = await this.#call("openModel", { device, name, files: await this.#allReached(files) });
     this.model = key;
     return model;
   }
 
   /**
    * @param {string} key
+   * @param {"gpu" | "cpu"} device
    * @param {string} name
    * @param {{ place: Place, merges: Uint8Array, vae?: Place }} parts a single-file checkpoint, CLIP's gzipped merges,
    * and a VAE in place of its own
    * @returns {Promise<import("./types.d.ts").ModelInfo>}
    */
-  async openCheckpoint(key, name, { place, merges, vae }) {
+  async openCheckpoint(key, device, name, { place, merges, vae }) {
     await this.#allReached(vae ? [place, vae] : [place]);
-    const model = await this.#call("openCheckpoint", { name, place, merges, vae });
+    const model = await this.#call("openCheckpoint", { device, name, place, merges, vae });
     this.model = key;
     return model;
   }

@@ -2,8 +2,8 @@
 
 /**
  * @typedef {"connect" | "header" | "measure" | "inspect" | "remember" | "stopReading" | "summarize" | "explainLog" |
- * "weigh" | "stopWeighing" | "spectrum" | "compare" | "previewEdit" | "applyEdit" | "stopEdit" | "gpu" | "openModel" |
- * "openCheckpoint" | "generate" | "skipTuning" | "benchNames" | "benchRoof" | "benchCase" | "readImage" | "countTokens"
+ * "weigh" | "stopWeighing" | "spectrum" | "compare" | "previewEdit" | "applyEdit" | "stopEdit" | "gpu" |
+ * "chooseDevice" | "estimate" | "openModel" | "openCheckpoint" | "generate" | "skipTuning" | "benchNames" | "benchRoof" | "benchCase" | "readImage" | "countTokens"
  * | "cancel"} CallName
  */
 
@@ -11,6 +11,11 @@
  * A file as calls speak of it: itself, or the address that `connect` gave a port for. `config` is the text of the
  * adapter_config.json beside it.
  * @typedef {{ file: File, config?: string } | { address: string, name: string, size: number, config?: string }} Place
+ */
+
+/**
+ * What a person chooses: `auto` is the graphics card, if there is one, else the processor.
+ * @typedef {"auto" | "gpu" | "cpu"} DeviceChoice
  */
 
 export {};

@@ -1786,6 +1786,17 @@ shader_f16: boolean,
  */
 max_binding: number, };
 
+export type DeviceInfo = { 
+/**
+ * The GPU; null for the CPU.
+ */
+gpu: GpuInfo | null, 
+/**
+ * Why it is the CPU, in the system's words, unless the user chose it: the error, or the name of a software
+ * rasterizer.
+ */
+reason: string | null, };
+
 export type ModelInfo = { 
 /**
  * Display name.

@@ -54,9 +54,16 @@ const calls = {
   applyEdit: written,
   stopEdit: (engine) => engine.stop_edit(),
   gpu: (engine) => engine.gpu(),
-  openModel: (engine, { name, files }) => engine.open_model(name, files.map(found)),
-  openCheckpoint: (engine, { name, place, merges, vae }) =>
-    engine.open_checkpoint(name, found(place), merges, vae && found(vae)),
+  chooseDevice: (engine, { choice }) => engine.choose_device(choice),
+  estimate: (engine, { recipe }) => engine.estimate(recipe),
+  openModel: async (engine, { device, name, files }) => {
+    await engine.choose_device(device);
+    return engine.open_model(name, files.map(found));
+  },
+  openCheckpoint: async (engine, { device, name, place, merges, vae }) => {
+    await engine.choose_device(device);
+    return engine.open_checkpoint(name, found(place), merges, vae && found(vae));
+  },
   generate: drawn,
   benchNames: (engine, { full }) => engine.bench_names(full),
   benchRoof: (engine) => engine.bench_roof(),

@@ -4,9 +4,8 @@ import { asError } from "../core/errors.js";
 import { fetchModel } from "../demo/files.js";
 import { folderOf, keptOf } from "../files/opened.js";
 import { clipMerges } from "./merges.js";
-import { modelKey } from "../recipe.js";
+import { deviceOf, modelKey } from "../recipe.js";
 import { t } from "../words.js";
-import { hasWebGpu } from "../world.js";
 
 /** @typedef {import("../types.d.ts").State} State */
 /** @typedef {import("../types.d.ts").Action} Action */
@@ -24,22 +23,22 @@ export class BaseModel {
   #opening = null;
   /** What the engine said of the model that the worker has. @type {import("../engine/types.d.ts").ModelInfo | null} */
   #opened = null;
-  /** Settled once the page knows whether there is a GPU. @type {Promise<void>} */
-  gpuKnown;
+  #devices;
 
   /**
    * @param {{
    *   client: import("../engine/client.js").EngineClient, jobs: import("../core/jobs.js").Jobs,
    *   send: import("../types.d.ts").Send, getState: () => State, messages: import("../app/messages.js").Messages,
+   *   devices: import("../device/effects.js").Devices,
    * }} world
    */
-  constructor({ client, jobs, send, getState, messages }) {
+  constructor({ client, jobs, send, getState, messages, devices }) {
     this.#client = client;
     this.#jobs = jobs;
     this.#send = send;
     this.#getState = getState;
     this.#messages = messages;
-    this.gpuKnown = this.#findGpu();
+    this.#devices = devices;
   }
 
   /** Hands the chosen model to each worker once; the one chosen meanwhile after it. */
@@ -67,7 +66,7 @@ export class BaseModel {
     } catch (thrown) {
       if (key !== modelKey(this.#getState())) return;
       // After a crash the model is opened again with the next image: it may not be to blame.
-      if (key !== "demo" && asError(thrown).kind !== "crashed")
+      if (this.#getState().base.chosen !== "demo" && asError(thrown).kind !== "crashed")
         this.#send({ type: "model/failed", error: asError(thrown) });
       throw thrown;
     }
@@ -78,7 +77,8 @@ export class BaseModel {
     const { catalogue } = this.#getState().demo;
     if (!catalogue) throw { kind: "download", message: t("error.demo_files") };
     try {
-      const info = await this.#client.openModel(key, catalogue.name, await this.#downloaded(catalogue));
+      const files = await this.#downloaded(catalogue);
+      const info = await this.#client.openModel(key, deviceOf(this.#getState()), catalogue.name, files);
       this.#send({ type: "demo/ready" });
       return info;
     } catch (thrown) {
@@ -111,11 +111,12 @@ export class BaseModel {
   async #openOwn(key) {
     const { chosen, own, vae } = this.#getState().base;
     const name = own.find(({ id }) => id === chosen)?.name ?? "";
+    const device = deviceOf(this.#getState());
     const folder = folderOf(chosen);
-    if (folder) return this.#client.openModel(key, name, folder);
+    if (folder) return this.#client.openModel(key, device, name, folder);
     const place = keptOf(chosen);
     if (!place) throw { kind: "no_model", message: t("error.gone", { name }) };
-    return this.#client.openCheckpoint(key, name, {
+    return this.#client.openCheckpoint(key, device, name, {
       place,
       merges: await clipMerges(),
       vae: vae ? keptOf(vae.id) : undefined,
@@ -124,26 +125,18 @@ export class BaseModel {
 
   /** The chosen model, opened before it is asked for; what goes wrong is a remark already. */
   async #openChosen() {
-    await this.gpuKnown;
-    const { gpu, base, demo } = this.#getState();
-    if (gpu.status !== "ready" || (base.chosen === "demo" && demo.status !== "ready")) return;
+    await this.#devices.known;
+    const { device, base, demo } = this.#getState();
+    if (device.status !== "ready" || (base.chosen === "demo" && demo.status !== "ready")) return;
     await this.openAhead().catch(
       (thrown) => asError(thrown).kind === "crashed" && this.#messages.raise(t("error.engine"), thrown),
     );
   }
 
-  async #findGpu() {
-    try {
-      if (!hasWebGpu()) throw { kind: "no_webgpu", message: t("error.no_webgpu") };
-      this.#send({ type: "gpu/known", gpu: { status: "ready", info: await this.#client.gpu() } });
-    } catch (thrown) {
-      this.#send({ type: "gpu/known", gpu: { status: "missing", error: asError(thrown) } });
-    }
-  }
-
   /** @param {Action} action */
   act(action) {
     switch (action.type) {
+      case "device/chosen":
       case "vae/taken":
       case "model/chosen":
       case "model/failed":

@@ -3,6 +3,7 @@
  * first; cancel answers at every point.
  */
 
+import { debounced } from "../core/debounced.js";
 import { asError, isCancelled, orAbort } from "../core/errors.js";
 import { onAbort } from "../core/jobs.js";
 import { plannedGrid } from "../grid.js";
@@ -239,7 +240,7 @@ export class Runner {
    * @param {"generate" | "grid" | "live"} kind @param {(making: Making) => Promise<void>} make
    */
   #start(kind, make) {
-    if (this.#getState().gpu.status !== "ready") return;
+    if (this.#getState().device.status !== "ready") return;
     const live = kind === "live";
     const job = this.#jobs.start({
       ...(live ? LIVE : ASKED),
@@ -315,14 +316,4 @@ export class Runner {
         return selectText(action.field, action.text, action.start, action.end);
     }
   }
-}
-
-/** A function that runs once calls have ceased for a while. @param {number} ms @param {() => void} act */
-function debounced(ms, act) {
-  /** @type {number | undefined} */
-  let timer;
-  return () => {
-    clearTimeout(timer);
-    timer = setTimeout(act, ms);
-  };
 }

@@ -9,11 +9,11 @@ import { messageView } from "../../ui/message.js";
 /** @typedef {import("../../types.d.ts").Send} Send */
 
 /** @param {State} state @param {Send} send */
-export function benchView({ bench, run, gpu }, send) {
+export function benchView({ bench, run, device }, send) {
   if (!bench.shown) return nothing;
   const { status, rows, all, adapter, error } = bench;
   const running = status === "running";
-  const barred = run.status !== "idle" || gpu.status !== "ready";
+  const barred = run.status !== "idle" || device.status !== "ready";
   return html`
     <section class="card" id="bench" aria-labelledby="bench-title" data-testid="bench">
       <h2 id="bench-title" tabindex="-1">${t("bench.title")}</h2>

@@ -14,10 +14,10 @@ import { withName } from "../../generate/views/result.js";
 
 /** @param {State} state @param {Send} send */
 export function gridView(state, send) {
-  const { grid, run, demo, gpu, axes } = state;
+  const { grid, run, demo, device, axes } = state;
   const count = ticksOf(state, axes.x).length * ticksOf(state, axes.y).length;
   const ready =
-    gpu.status === "ready" &&
+    device.status === "ready" &&
     (run.status === "idle" || run.live) &&
     demo.catalogue !== null &&
     count > 0 &&

@@ -6,6 +6,7 @@ import { activeRows } from "../../recipe.js";
 import { sizeStep } from "../../select.js";
 import { t, word } from "../../words.js";
 import { advancedView } from "./advanced.js";
+import { estimateView } from "../../device/views/device.js";
 import { baseView } from "./base.js";
 import { choiceField, digitsInto, numberField, numberInput } from "../../ui/fields.js";
 import { dice, recycle } from "../../ui/icons.js";
@@ -19,9 +20,9 @@ import { startView } from "./start.js";
 
 /** @param {State} state @param {Send} send */
 export function formView(state, send) {
-  const { form, demo, gpu, run, start, mask } = state;
+  const { form, demo, device, run, start, mask } = state;
   const change = (/** @type {Partial<Form>} */ change) => send({ type: "form/changed", change });
-  const ready = gpu.status === "ready" && (run.status === "idle" || run.live) && demo.catalogue !== null;
+  const ready = device.status === "ready" && (run.status === "idle" || run.live) && demo.catalogue !== null;
   const stacked = activeRows(state).length;
   return html`
     <form
@@ -32,8 +33,9 @@ export function formView(state, send) {
       ${baseView(state, send)} ${promptView(state, send)} ${stackView(state, send)} ${numbersView(state, change, send)}
       ${startView(start, mask, form, change, send)} ${advancedView(form, state.base.info, change)}
       <button class="button primary" id="generate" type="submit" aria-disabled=${ready ? "false" : "true"}>
-        ${gpu.status === "checking" ? t("form.checking") : t("form.generate")}
+        ${device.status === "checking" ? t("form.checking") : t("form.generate")}
       </button>
+      ${estimateView(state, send)}
       ${stacked ? html`<p class="fine">${t(stacked > 1 ? "form.two_many" : "form.two_one")}</p>` : nothing}
     </form>
   `;

@@ -1,9 +1,10 @@
-/** Act two, Run: the form on one side, the images on the other; or, without WebGPU, what to do about it. */
+/** Act two, Run: the form on one side, the images on the other. */
 
 import { html, nothing } from "lit-html";
 import { formatBytes, formatFixed } from "../../core/format.js";
 import { entryById, firstChannels, fitsModel, textWidth, usable } from "../../select.js";
-import { familyName, rich, t } from "../../words.js";
+import { familyName, t } from "../../words.js";
+import { deviceView } from "../../device/views/device.js";
 import { formView } from "./form.js";
 import { gridView } from "../../gallery/views/grid.js";
 import { historyView } from "../../gallery/views/history.js";
@@ -17,7 +18,7 @@ import { resultView } from "./result.js";
 
 /** @param {State} state @param {Send} send */
 export function runView(state, send) {
-  const { gpu, demo, run, remark } = state;
+  const { device, demo, run, remark } = state;
   return html`
     <section id="run" aria-labelledby="run-title" data-testid="run" data-status=${run.status}>
       <header class="act">
@@ -25,27 +26,17 @@ export function runView(state, send) {
         <h2 id="run-title">${t("run.title")}</h2>
         <p class="fine">${modelLine(state)}</p>
       </header>
-      ${
-        gpu.status === "missing"
-          ? missingView(gpu.error)
-          : html`
-              ${remark ? remarkView(remark, send) : nothing} ${pendingView(state.link, send)} ${unfitView(state)}
-              <div class="card studio">
-                ${formView(state, send)}
-                <div class="stage">
-                  ${run.status === "idle" || run.live || run.grid ? nothing : progressView(run, demo, send)}
-                  ${run.error ? messageView({ title: t("run.no_image"), severity: "refuse", ...run.error }) : nothing}
-                  ${resultView(state, send)} ${run.live ? liveView(state, send) : nothing}
-                </div>
-              </div>
-              ${gridView(state, send)} ${historyView(state, send)}
-              ${
-                gpu.status === "ready" && gpu.info.software
-                  ? html`<p class="fine" data-testid="software">${t("run.software", { adapter: gpu.info.adapter })}</p>`
-                  : nothing
-              }
-            `
-      }
+      ${device.error ? messageView({ title: t("run.not_now"), severity: "refuse", ...device.error }) : nothing}
+      ${remark ? remarkView(remark, send) : nothing} ${pendingView(state.link, send)} ${unfitView(state)}
+      <div class="card studio">
+        ${formView(state, send)}
+        <div class="stage">
+          ${run.status === "idle" || run.live || run.grid ? nothing : progressView(run, demo, send)}
+          ${run.error ? messageView({ title: t("run.no_image"), severity: "refuse", ...run.error }) : nothing}
+          ${resultView(state, send)} ${run.live ? liveView(state, send) : nothing}
+        </div>
+      </div>
+      ${gridView(state, send)} ${historyView(state, send)} ${deviceView(state, send)}
     </section>
   `;
 }
@@ -133,24 +124,4 @@ function sizes(report, { text_width, channels }) {
   return width === null || width === text_width
     ? t("run.unfit_channels", { first: firstChannels(report) ?? 0, channels })
     : t("run.unfit_width", { width, text_width });
-}
-
-/** @param {import("../../engine/types.d.ts").EngineError} error */
-function missingView({ kind, message }) {
-  if (kind !== "no_webgpu") return messageView({ title: t("run.not_now"), message, kind, severity: "refuse" });
-  return html`
-    <div class="message warn" role="note" data-testid="no-webgpu" data-kind=${kind}>
-      <div>
-        <p class="message-title">${t("webgpu.title")}</p>
-        <p>${t("webgpu.says")}</p>
-        <ul>
-          <li>${t("webgpu.chrome")}</li>
-          <li>${t("webgpu.safari")}</li>
-          <li>${t("webgpu.firefox")}</li>
-          <li>${rich("webgpu.flag", { code: (/** @type {string} */ text) => html`<code>${text}</code>` })}</li>
-        </ul>
-        <p class="fine">${t("webgpu.reason", { message })}</p>
-      </div>
-    </div>
-  `;
 }

@@ -8,7 +8,7 @@ import { check, cross } from "../../ui/icons.js";
 /** @typedef {import("../../types.d.ts").Send} Send */
 
 /** @param {State} state @param {Send} send */
-export function guideView({ guide, demo, gpu }, send) {
+export function guideView({ guide, demo, device }, send) {
   if (!guide) return nothing;
   const broken = demo.catalogue?.loras.find((lora) => lora.broken);
   const open = () => broken && send({ type: "demo/open", id: `demo:${broken.file}` });
@@ -18,10 +18,10 @@ export function guideView({ guide, demo, gpu }, send) {
     [
       "draw",
       rich("guide.draw", { a: (/** @type {string} */ text) => html`<a href="#run">${text}</a>` }),
-      gpu.status !== "missing",
+      device.status !== "missing",
     ],
-    ["slide", t("guide.slide"), gpu.status !== "missing"],
-    ["swap", t("guide.swap"), gpu.status !== "missing"],
+    ["slide", t("guide.slide"), device.status !== "missing"],
+    ["swap", t("guide.swap"), device.status !== "missing"],
     [
       "fix",
       rich("guide.fix", {

@@ -100,7 +100,7 @@ function reportView(state, entry, report, send) {
   const part = (/** @type {unknown[]} */ of, /** @type {() => unknown} */ view) =>
     guard([...of, state.language], () => safely(view));
   return html`
-    ${sectionsView(report, usable(entry) && state.gpu.status !== "missing")}
+    ${sectionsView(report, usable(entry) && state.device.status !== "missing")}
     ${part([entry, scale.model, scale.weighing], () => verdictView(entry, report, scale, send))}
     ${imports.length ? part([report], () => importsView(imports, changeable, send)) : nothing}
     ${loaders.length ? part([loaders, fixes, look.log], () => worksView(report, fixes, look.log, send)) : nothing}

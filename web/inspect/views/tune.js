@@ -13,7 +13,7 @@ import { blocksForm } from "./blocks.js";
  */
 export function tuneView(state, report, changeable, send) {
   const strengths = shownStrengths(state);
-  const stacked = state.gpu.status !== "missing" && state.form.loras.some(({ id }) => id === state.selected);
+  const stacked = state.device.status !== "missing" && state.form.loras.some(({ id }) => id === state.selected);
   const save = html`<button
     class="button small"
     type="button"
