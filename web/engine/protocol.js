@@ -3,8 +3,8 @@
 /**
  * @typedef {"connect" | "header" | "measure" | "inspect" | "remember" | "stopReading" | "summarize" | "explainLog" |
  * "weigh" | "stopWeighing" | "spectrum" | "compare" | "previewEdit" | "applyEdit" | "stopEdit" | "gpu" |
- * "chooseDevice" | "estimate" | "openModel" | "openCheckpoint" | "generate" | "skipTuning" | "benchNames" | "benchRoof" | "benchCase" | "readImage" | "countTokens"
- * | "cancel"} CallName
+ * "chooseDevice" | "estimate" | "openModel" | "openCheckpoint" | "generate" | "skipTuning" | "benchNames" |
+ * "benchRoof" | "benchCase" | "readImage" | "countTokens" | "cancel"} CallName
  */
 
 /**
