@@ -20,7 +20,8 @@ import { Links } from "./share/effects.js";
 
 /**
  * @param {{
- *   client: import("./engine/client.js").EngineClient, readers: import("./engine/readers.js").Readers,
+ *   inspector: import("./engine/inspector.js").InspectorClient, engine: import("./engine/engine.js").EngineClient,
+ *   readers: import("./engine/readers.js").Readers,
  *   reach: import("./remote/address.js").Reach, send: import("./types.d.ts").Send, getState: () => State,
  * }} given
  * @returns {(action: Action) => void}

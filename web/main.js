@@ -1,8 +1,10 @@
 /** The page's start: store, engine and views are joined here, and nowhere else. */
 
 import { nothing, render } from "lit-html";
-import workerAddress from "./engine/worker.js?worker&url";
-import { EngineClient } from "./engine/client.js";
+import engineAddress from "./engine/engine-worker.js?worker&url";
+import inspectorAddress from "./engine/inspector-worker.js?worker&url";
+import { EngineClient } from "./engine/engine.js";
+import { InspectorClient } from "./engine/inspector.js";
 import { Readers } from "./engine/readers.js";
 import { Reach } from "./remote/address.js";
 import { createEffects } from "./effects.js";
@@ -17,25 +19,38 @@ import { language, t } from "./words.js";
 import { byId, pageAddress, scriptAddress } from "./world.js";
 
 const store = createStore(reduce, initialState);
-const reach = new Reach(() => client.disconnect());
+const reach = new Reach(() => [inspector, engine].forEach((client) => client.disconnect()));
+/** @type {InspectorClient} */
+const inspector = client(InspectorClient, inspectorAddress, crashed);
 /** @type {EngineClient} */
-const client = engineClient((message) =>
-  store.send({
-    type: "notice/raised",
-    title: t("error.engine"),
-    message: t("error.engine_says", { message }),
-  }),
-);
-const readers = new Readers(client, () => engineClient(() => {}));
+const engine = client(EngineClient, engineAddress, crashed);
+const readers = new Readers(inspector, () => client(InspectorClient, inspectorAddress, () => {}));
 
-/** @param {(message: string) => void} onCrash */
-function engineClient(onCrash) {
-  return new EngineClient(startWorker, onCrash, (address) => reach.port(address));
+/** @param {string} message */
+function crashed(message) {
+  store.send({ type: "notice/raised", title: t("error.engine"), message: t("error.engine_says", { message }) });
 }
 
-/** A worker from a blob obeys this page's Content-Security-Policy: it cannot reach another origin either. */
-function startWorker() {
-  const address = new URL(workerAddress, pageAddress()).href;
+/**
+ * @template {import("./engine/client.js").Client} Kind
+ * @param {new (...args: ConstructorParameters<typeof import("./engine/client.js").Client>) => Kind} Client
+ * @param {string} address
+ * @param {(message: string) => void} onCrash
+ */
+function client(Client, address, onCrash) {
+  return new Client(
+    () => startWorker(address),
+    onCrash,
+    (place) => reach.port(place),
+  );
+}
+
+/**
+ * A worker from a blob obeys this page's Content-Security-Policy: it cannot reach another origin either.
+ * @param {string} path
+ */
+function startWorker(path) {
+  const address = new URL(path, pageAddress()).href;
   const source = new Blob([`import ${JSON.stringify(address)};`], { type: "text/javascript" });
   return new Worker(scriptAddress(URL.createObjectURL(source)), { type: "module" });
 }
@@ -118,5 +133,6 @@ addEventListener("unhandledrejection", ({ reason }) => failed(reason));
 await startLanguage(() => store.send({ type: "language/changed", language: language() }));
 store.subscribe(draw);
 draw();
-const effects = createEffects({ client, readers, reach, send: store.send, getState: store.getState });
+inspector.warm();
+const effects = createEffects({ inspector, engine, readers, reach, send: store.send, getState: store.getState });
 store.subscribe((_state, action) => effects(action));

@@ -1,6 +1,6 @@
 /**
- * Requests of the page -> kept files: page and engine as one version, the demo once it was used. Files shared with the
- * app -> the page.
+ * Requests of the page -> kept files: page and inspector as one version, engine and demo once they were
+ * used. Files shared with the app -> the page.
  */
 
 import { cleanupOutdatedCaches, precacheAndRoute } from "workbox-precaching";
@@ -12,9 +12,11 @@ const scope = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (s
 /** Every file of dist/; the build puts the list here. @type {{ url: string, revision: string | null }[]} */
 const files = /** @type {any} */ (self).__WB_MANIFEST;
 const isDemo = (/** @type {{ url: string }} */ { url }) => url.startsWith("demo/") && url !== "demo/demo.json";
+/** The engine is kept once images were generated with it. */
+const isEngine = (/** @type {{ url: string }} */ { url }) => /^assets\/engine/.test(url);
 /** Texts in languages other than English are kept once they are used. */
 const isLanguage = (/** @type {{ url: string }} */ { url }) => /^assets\/(de|zh)-/.test(url);
-const isLazy = (/** @type {{ url: string }} */ file) => isDemo(file) || isLanguage(file);
+const isLazy = (/** @type {{ url: string }} */ file) => isDemo(file) || isLanguage(file) || isEngine(file);
 
 /** Where the demo, other languages and shared files are kept. app.js reads the second. */
 const { pathname } = new URL(scope.registration.scope);

@@ -4,7 +4,7 @@ import type { JobState } from "./core/jobs.js";
 import type { LinkedRecipe, Unusable } from "./share/schema.js";
 import type { DeviceChoice } from "./engine/protocol.js";
 import type { Language } from "./words.js";
-import type { AlphaPlace, ComparedFiles, Emphasis, EngineError, Fix, DeviceInfo, LayerSpectrum, LogExplanation, ModelInfo, ModuleRow, Preview, Strengths, Target, PageProgress, GeneratedImage, Program, Recipe, Report, Rng, Summary, Weighing } from "./engine/types.d.ts";
+import type { AlphaPlace, ComparedFiles, Emphasis, EngineError, Fix, LayerSpectrum, LogExplanation, ModelInfo, ModuleRow, Preview, Strengths, Target, PageProgress, GeneratedImage, Program, Recipe, Report, Rng, Summary, Weighing } from "./engine/types.d.ts";
 
 /** demo/demo.json. Paths are relative to demo/model/ and demo/loras/, sizes in bytes. */
 export type DemoCatalogue = {
@@ -50,7 +50,10 @@ export type Entry = {
   error: EngineError | null;
 };
 
-/** Where images are computed. */
+/** Where images are computed: the graphics card; null for the processor, with the reason unless it was chosen. */
+export type DeviceInfo = { gpu: { adapter: string; software: boolean } | null; reason: string | null };
+
+/** The choice of the device. */
 export type Device = {
   choice: DeviceChoice;
   /** `missing`: the choice could not be opened. */

@@ -157,6 +157,10 @@ export const styleRules = () =>
 /** Processor cores, 1 if the browser does not say. */
 export const cores = () => navigator.hardwareConcurrency || 1;
 
+/** The graphics card that the browser offers; null for none. @returns {Promise<GPUAdapter | null>} */
+export const graphicsCard = async () =>
+  (await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" })) ?? null;
+
 /** Bytes that the page keeps and may keep, and whether the browser has promised not to clear them. */
 export async function storageRoom() {
   const { usage = 0, quota = 0 } = await navigator.storage.estimate();

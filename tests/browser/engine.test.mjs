@@ -151,7 +151,7 @@ test('mini-sd15: images agree with diffusers, with and without LoRAs, at odd siz
     const ids = {};
     for (const name of ['lora_a', 'lora_b']) {
       const file = new File([await g.blob(`golden/loras/mini-sd15/${name}.safetensors`)], `${name}.safetensors`);
-      ids[name] = (await engine.inspect({ file })).report.sha256;
+      ids[name] = await g.remembered(engine, file);
     }
     const distances = {};
     const names = [
@@ -211,14 +211,15 @@ test('a model that is opened while another is at work gets no LoRA read for that
     });
     const alone = await g.engine();
     await alone.open_model('demo', await demo());
-    const { sha256 } = (await alone.inspect(place)).report;
+    const sha256 = 'ink_icon';
+    alone.remember(sha256, place);
     const wanted = (await alone.probe_image(recipe(sha256))).applied;
 
     /** What the second model gets after `draw`, begun with the first model, has ended. */
     const after = async (draw) => {
       const one = await g.engine();
       await one.open_model('mini-sd15', await g.miniModel());
-      await one.inspect(place);
+      one.remember(sha256, place);
       waits = new Promise((resolve) => (go = resolve));
       const first = draw(one).then(
         () => 'drawn',
@@ -296,7 +297,7 @@ test('a file that lies elsewhere is read by byte ranges', async () => {
       const response = await fetch(address, { headers: { range: `bytes=${start}-${end - 1}` } });
       return new Uint8Array(await response.arrayBuffer());
     };
-    return (await engine.inspect({ name: 'lora_a.safetensors', size, read })).report;
+    return (await (await g.inspector()).inspect({ name: 'lora_a.safetensors', size, read })).report;
   });
   assert.equal(report.file, 'lora_a.safetensors');
   assert.equal(report.base.family, 'sd15');

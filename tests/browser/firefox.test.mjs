@@ -1,4 +1,4 @@
-/** The Look section in Firefox without WebGPU, and the message of the Run section there. */
+/** Reports and images in Firefox without WebGPU: images are computed on the processor. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -29,7 +29,7 @@ after(async () => {
 const textOf = (page, selector) => page.$eval(selector, (element) => element.innerText);
 
 describe('Firefox', () => {
-  it('reads a file from verdict to metadata, and says what drawing lacks', async () => {
+  it('reads a file from verdict to metadata, and says how to use the graphics card', async () => {
     const page = await firefox.newPage();
     page.setDefaultTimeout(STEP);
     const errors = [];
@@ -40,11 +40,33 @@ describe('Firefox', () => {
     await page.waitForSelector('[data-testid=report][data-status=read]');
     const verdict = await textOf(page, '[data-testid=verdict]');
     for (const said of [/kohya/i, /Stable Diffusion 1/, /Rank\s+4\b/i, /Layers\s+264\b/i]) assert.match(verdict, said);
-    assert.match(await textOf(page, '[data-testid=no-webgpu]'), /Firefox 141/);
-    assert.equal(await page.$('#generate'), null);
+    assert.match(await page.$eval('[data-testid=no-webgpu]', (details) => details.textContent), /Firefox 141/);
     const [wanted, given] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
     assert.ok(wanted <= given, `${wanted} px wide in a window of ${given}`);
     assert.deepEqual(errors, []);
+  });
+
+  it('generates the demo’s images on the processor', async () => {
+    const page = await firefox.newPage();
+    page.setDefaultTimeout(STEP);
+    await page.goto(site.url);
+    await (await page.waitForSelector('#try-demo')).click();
+    await page.waitForSelector('[data-testid=device][data-device=cpu]');
+    await page.waitForSelector('#generate[aria-disabled=false]');
+    await page.$eval('#steps', (field) => {
+      field.value = '2';
+      field.dispatchEvent(new Event('input', { bubbles: true }));
+      field.dispatchEvent(new Event('change', { bubbles: true }));
+    });
+    await (await page.waitForSelector('#generate')).click();
+    await page.waitForSelector('[data-testid=image-with] canvas');
+    await page.waitForSelector('[data-testid=run][data-status=idle]');
+    const spread = await page.$eval('[data-testid=image-with] canvas', (canvas) => {
+      const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+      const mean = data.reduce((sum, value) => sum + value, 0) / data.length;
+      return Math.sqrt(data.reduce((sum, value) => sum + (value - mean) ** 2, 0) / data.length);
+    });
+    assert.ok(spread > 10, `an image of deviation ${spread}`);
   });
 
   it('keeps a file in its library over a reload, and opens without a connection', async () => {

@@ -6,13 +6,13 @@ import { firstVisit, zipped } from './first-visit.mjs';
 import { launch } from './harness.mjs';
 
 /** Maximum size of a first visit, in bytes of gzip. */
-const BUDGET = 1_500_000;
+const BUDGET = 1_000_000;
 
 let site;
 before(async () => (site = await launch()));
 after(() => site?.close());
 
-test('a first visit asks for no more than 1.5 MB of gzip', async (test) => {
+test('a first visit asks for no more than 1 MB of gzip', async (test) => {
   const names = await firstVisit(site);
   const listed = names.map((name) => `${name} ${zipped([name])}`).join('\n');
   // The list has the essential parts of the page. Fonts would have to be listed as well if the styles had any.

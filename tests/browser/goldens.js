@@ -1,12 +1,27 @@
 /** Golden files as tensors in the browser, and distances of the engine's results from them. */
-import init, { Engine } from '/pkg/lora_loupe.js';
+import init, { Engine } from '/pkg/engine.js';
+import initInspector, { Inspector } from '/pkg/inspector.js';
 import { askForSubgroups } from '/web/engine/subgroups.js';
 
 /** Returns an engine in the test page, without the app. */
 export async function engine() {
   askForSubgroups();
-  await init({ module_or_path: '/pkg/lora_loupe_bg.wasm' });
+  await init({ module_or_path: '/pkg/engine_bg.wasm' });
   return new Engine();
+}
+
+/** Returns an inspector in the test page, without the app. */
+export async function inspector() {
+  await initInspector({ module_or_path: '/pkg/inspector_bg.wasm' });
+  return new Inspector();
+}
+
+/** Lets an engine use a file in recipes; returns its SHA-256. */
+export async function remembered(engine, file) {
+  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', await file.arrayBuffer()));
+  const sha256 = Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  engine.remember(sha256, { file });
+  return sha256;
 }
 
 /** Returns a file of tests/ as a Blob. */

@@ -262,7 +262,7 @@ function check(name, { chromium, native, apart, looks }) {
 
 /** Runs in the page: opens an engine in the same way as the app's worker. */
 async function open({ family, merges, sha256 }) {
-  const { default: init } = await import('/pkg/lora_loupe.js');
+  const { default: init } = await import('/pkg/engine.js');
   globalThis.goldens = await import('/tests/browser/goldens.js');
   globalThis.engine = await goldens.engine();
   globalThis.wasm = await init();

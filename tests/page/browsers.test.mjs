@@ -20,10 +20,10 @@ const promised = await text('docs/browsers.md').then((docs) => {
 /** What only makes things nicer where it is there, or is asked for first (the table of capabilities in the docs). */
 const EXTRAS = new Set([
   ...['field-sizing', 'scrollbar-width', 'showOpenFilePicker', 'requestPermission', 'queryPermission'],
-  ...['createPolicy', 'createScriptURL', 'setConsumer'],
+  ...['createPolicy', 'createScriptURL', 'setConsumer', 'requestAdapter'],
 ]);
 /** Methods of the page's own that newer browsers happen to have too. */
-const OWN = new Set(['drop', 'gpu', 'inspect', 'run', 'summarize']);
+const OWN = new Set(['drop', 'forget', 'gpu', 'inspect', 'run', 'summarize']);
 
 /** Whether all promised browsers have a feature. @param {any} support */
 function isPromised(support) {

@@ -29,7 +29,11 @@ Object.assign(globalThis, {
 });
 Object.defineProperty(globalThis, 'navigator', {
   configurable: true,
-  value: { gpu: {}, languages: ['en'], hardwareConcurrency: 2 },
+  value: {
+    gpu: { requestAdapter: async () => ({ info: { description: 'Card' } }) },
+    languages: ['en'],
+    hardwareConcurrency: 2,
+  },
 });
 
 const { createEffects } = await import('../../web/effects.js');
@@ -119,7 +123,6 @@ class Engine {
     return Promise.resolve();
   }
 
-  chooseDevice = async () => ({ gpu: { adapter: 'Card', backend: 'test', software: false }, reason: null });
   estimate = async () => undefined;
   gpu = async () => ({ adapter: 'Card', backend: 'test', software: false });
   header = async ({ file }) => report(file.name, { headers_only: true });
@@ -156,7 +159,8 @@ export async function openPage() {
   store.subscribe((_state, action) => log.push(action));
   const reach = { size: async () => 1000, port: () => new MessageChannel().port1 };
   const effects = createEffects({
-    client: engine,
+    inspector: engine,
+    engine,
     readers: new Readers(engine, () => engine),
     reach,
     send: store.send,

@@ -8,7 +8,7 @@ import { benchFile } from "./state.js";
 
 /** What measures the graphics card. */
 export class Bench {
-  #client;
+  #engine;
   #jobs;
   #send;
   #getState;
@@ -16,12 +16,12 @@ export class Bench {
 
   /**
    * @param {{
-   *   client: import("../engine/client.js").EngineClient, jobs: import("../core/jobs.js").Jobs,
+   *   engine: import("../engine/engine.js").EngineClient, jobs: import("../core/jobs.js").Jobs,
    *   send: import("../types.d.ts").Send, getState: () => State, messages: import("../app/messages.js").Messages,
    * }} world
    */
-  constructor({ client, jobs, send, getState, messages }) {
-    this.#client = client;
+  constructor({ engine, jobs, send, getState, messages }) {
+    this.#engine = engine;
     this.#jobs = jobs;
     this.#send = send;
     this.#getState = getState;
@@ -30,19 +30,19 @@ export class Bench {
 
   /** @param {AbortSignal} signal @param {(done: number) => void} progress */
   async #measure(signal, progress) {
-    const info = await this.#client.gpu();
+    const info = await this.#engine.gpu();
     // A software renderer has minutes of work with the shapes of published models.
     const full = !info.software;
-    const names = await this.#client.benchNames(full);
+    const names = await this.#engine.benchNames(full);
     const adapter = `${info.adapter} (${info.backend})`;
     const measured = (/** @type {import("../engine/types.d.ts").Row[]} */ rows) => {
       if (!signal.aborted) this.#send({ type: "bench/measured", adapter, rows, all: names.length + 2 });
     };
-    measured(await this.#client.benchRoof());
+    measured(await this.#engine.benchRoof());
     for (const [at, name] of names.entries()) {
       signal.throwIfAborted();
       progress(at / names.length);
-      measured([await this.#client.benchCase(full, name)]);
+      measured([await this.#engine.benchCase(full, name)]);
     }
   }
 

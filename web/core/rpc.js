@@ -94,6 +94,11 @@ export class Bridge {
     });
   }
 
+  /** Starts the other side before the first call. */
+  warm() {
+    this.#channel ??= this.#fresh();
+  }
+
   /**
    * What can be asked twice, asked once more if the worker crashed meanwhile.
    * @template T

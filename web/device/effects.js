@@ -3,12 +3,14 @@
 import { asError } from "../core/errors.js";
 import { debounced } from "../core/debounced.js";
 import { deviceOf, modelKey, plainRecipe, seeded } from "../recipe.js";
+import { t } from "../words.js";
+import { graphicsCard } from "../world.js";
 
 /** @typedef {import("../types.d.ts").State} State */
 
 /** What opens the device. */
 export class Devices {
-  #client;
+  #engine;
   #send;
   #getState;
   #estimateSoon = debounced(200, () => void this.#estimate());
@@ -17,11 +19,11 @@ export class Devices {
 
   /**
    * @param {{
-   *   client: import("../engine/client.js").EngineClient, send: import("../types.d.ts").Send, getState: () => State,
+   *   engine: import("../engine/engine.js").EngineClient, send: import("../types.d.ts").Send, getState: () => State,
    * }} world
    */
-  constructor({ client, send, getState }) {
-    this.#client = client;
+  constructor({ engine, send, getState }) {
+    this.#engine = engine;
     this.#send = send;
     this.#getState = getState;
     this.known = this.#choose();
@@ -31,17 +33,46 @@ export class Devices {
     const { choice } = this.#getState().device;
     const isLast = () => this.#getState().device.choice === choice;
     try {
-      const info = await this.#client.chooseDevice(choice);
+      const info = await this.#found(choice);
       if (isLast()) this.#send({ type: "device/known", info });
     } catch (thrown) {
       if (isLast()) this.#send({ type: "device/failed", error: asError(thrown) });
     }
   }
 
+  /**
+   * The device of a choice. The engine is not asked before it is needed: it need not be there yet.
+   * @param {import("../engine/protocol.js").DeviceChoice} choice
+   * @returns {Promise<import("../types.d.ts").DeviceInfo>}
+   */
+  async #found(choice) {
+    if (choice === "cpu") return { gpu: null, reason: null };
+    if (choice === "gpu") return { gpu: await this.#engine.gpu(), reason: null };
+    const card = await graphicsCard().catch((thrown) => asError(thrown).message);
+    if (!card || typeof card === "string") return { gpu: null, reason: card ?? t("device.none") };
+    const { vendor, architecture, description } = card.info;
+    const adapter = description || [vendor, architecture].filter(Boolean).join(" ") || t("device.unnamed");
+    const software = Boolean(card.info.isFallbackAdapter ?? /** @type {any} */ (card).isFallbackAdapter);
+    return software ? { gpu: null, reason: adapter } : { gpu: { adapter, software }, reason: null };
+  }
+
+  /**
+   * Goes over to the processor if the graphics card cannot be opened after all, unless it was chosen.
+   * @param {unknown} thrown by the engine
+   * @returns whether it did
+   */
+  fallsBack(thrown) {
+    const { kind, message } = asError(thrown);
+    const { choice, info } = this.#getState().device;
+    if (kind !== "no_webgpu" || choice !== "auto" || !info?.gpu) return false;
+    this.#send({ type: "device/known", info: { gpu: null, reason: message } });
+    return true;
+  }
+
   async #estimate() {
     const state = this.#getState();
-    if (deviceOf(state) !== "cpu" || !state.base.info || this.#client.model !== modelKey(state)) return;
-    const seconds = await this.#client.estimate(plainRecipe(seeded(state, 0))).catch(() => undefined);
+    if (deviceOf(state) !== "cpu" || !state.base.info || this.#engine.model !== modelKey(state)) return;
+    const seconds = await this.#engine.estimate(plainRecipe(seeded(state, 0))).catch(() => undefined);
     this.#send({ type: "device/estimated", seconds: seconds ?? null });
   }
 
@@ -52,6 +83,7 @@ export class Devices {
         this.known = this.#choose();
         return;
       case "model/ready":
+      case "run/done":
       case "form/changed":
       case "restored":
         this.#estimateSoon();

@@ -18,7 +18,7 @@ import { download, holdLock, scrollTo } from "../world.js";
 
 /** What makes edited files. */
 export class Editing {
-  #client;
+  #inspector;
   #jobs;
   #send;
   #getState;
@@ -33,14 +33,14 @@ export class Editing {
 
   /**
    * @param {{
-   *   client: import("../engine/client.js").EngineClient, jobs: import("../core/jobs.js").Jobs,
+   *   inspector: import("../engine/inspector.js").InspectorClient, jobs: import("../core/jobs.js").Jobs,
    *   send: import("../types.d.ts").Send, getState: () => import("../types.d.ts").State,
    *   messages: import("../app/messages.js").Messages,
    *   show: (id: string, file: File, select?: boolean) => void,
    * }} world `show` opens a file's report
    */
-  constructor({ client, jobs, send, getState, messages, show }) {
-    this.#client = client;
+  constructor({ inspector, jobs, send, getState, messages, show }) {
+    this.#inspector = inspector;
     this.#jobs = jobs;
     this.#send = send;
     this.#getState = getState;
@@ -68,7 +68,7 @@ export class Editing {
         };
         return onAbort(
           signal,
-          () => this.#client.stopEdit(),
+          () => this.#inspector.stopEdit(),
           () => work({ edit, places, hear }),
         );
       },
@@ -85,7 +85,7 @@ export class Editing {
   #plan() {
     this.#begin("preview", async ({ edit, places, hear }) => ({
       type: "change/planned",
-      preview: await this.#client.previewEdit(edit, places, hear),
+      preview: await this.#inspector.previewEdit(edit, places, hear),
     }));
   }
 
@@ -93,7 +93,7 @@ export class Editing {
     const { selected, look } = this.#getState();
     const name = newName(entryById(this.#getState(), selected)?.name ?? "lora", look.change);
     this.#begin("make", async ({ edit, places, hear }) => {
-      const { edited, file } = await this.#client.applyEdit(edit, places, { name, session: this.#session }, hear);
+      const { edited, file } = await this.#inspector.applyEdit(edit, places, { name, session: this.#session }, hear);
       const [{ id }] = keepDropped([{ file }]);
       if (this.#getState().selected !== selected) this.#show(id, file, false); // the panel that would offer it is gone
       return {

@@ -1,11 +1,16 @@
-/** The names of the engine's calls, and a file as they speak of it. core/rpc.js has the messages. */
+/** The names of the workers' calls, and a file as they speak of it. core/rpc.js has the messages. */
 
 /**
- * @typedef {"connect" | "header" | "measure" | "inspect" | "remember" | "stopReading" | "summarize" | "explainLog" |
- * "weigh" | "stopWeighing" | "spectrum" | "compare" | "previewEdit" | "applyEdit" | "stopEdit" | "gpu" |
- * "chooseDevice" | "estimate" | "openModel" | "openCheckpoint" | "generate" | "skipTuning" | "benchNames" |
- * "benchRoof" | "benchCase" | "readImage" | "countTokens" | "cancel"} CallName
+ * @typedef {"header" | "measure" | "inspect" | "stopReading" | "summarize" | "explainLog" | "spectrum" | "weigh" |
+ * "stopWeighing" | "compare" | "previewEdit" | "applyEdit" | "stopEdit"} InspectorCall
  */
+
+/**
+ * @typedef {"remember" | "openModel" | "openCheckpoint" | "estimate" | "generate" | "cancel" |
+ * "skipTuning" | "countTokens" | "readImage" | "gpu" | "benchNames" | "benchRoof" | "benchCase"} EngineCall
+ */
+
+/** Every worker's. @typedef {InspectorCall | EngineCall | "connect"} CallName */
 
 /**
  * A file as calls speak of it: itself, or the address that `connect` gave a port for. `config` is the text of the

@@ -2,7 +2,7 @@
 
 import { cores } from "../world.js";
 
-/** @typedef {import("./client.js").EngineClient} EngineClient */
+/** @typedef {import("./inspector.js").InspectorClient} InspectorClient */
 /** @typedef {import("./protocol.js").Place} Place */
 /** @typedef {{ done: number, rows: import("./types.d.ts").ModuleRow[] }} Progress `done` is 0 to 1 of all work */
 
@@ -21,17 +21,17 @@ const AT_ONCE = 4;
 const PAUSE = 250;
 
 export class Readers {
-  #client;
+  #inspector;
   #another;
-  /** @type {Set<EngineClient>} */
+  /** @type {Set<InspectorClient>} */
   #helpers = new Set();
 
   /**
-   * @param {EngineClient} client makes the report
-   * @param {() => EngineClient} another makes one that helps to read
+   * @param {InspectorClient} inspector makes the report
+   * @param {() => InspectorClient} another makes one that helps to read
    */
-  constructor(client, another) {
-    this.#client = client;
+  constructor(inspector, another) {
+    this.#inspector = inspector;
     this.#another = another;
   }
 
@@ -43,7 +43,7 @@ export class Readers {
   async inspect(place, onProgress) {
     const shared = "file" in place && place.file.size >= SMALL && place.file.size <= LARGE;
     const known = shared ? await this.#measured(place, onProgress) : [];
-    return this.#client.inspect(place, known, ({ done, hashing, rows }) => {
+    return this.#inspector.inspect(place, known, ({ done, hashing, rows }) => {
       onProgress({ done: hashing ? LAYERS + (1 - LAYERS) * done : LAYERS * done, rows });
     });
   }
@@ -52,13 +52,13 @@ export class Readers {
    * The rows of many files, told one by one; an aborted signal leaves the rest.
    * @template T
    * @param {Iterable<T>} files
-   * @param {(file: T, worker: EngineClient) => Promise<void>} read
+   * @param {(file: T, worker: InspectorClient) => Promise<void>} read
    * @param {AbortSignal} signal
    */
   async each(files, read, signal) {
     const left = files[Symbol.iterator]();
     const workers = this.#together();
-    const reader = async (/** @type {EngineClient} */ worker) => {
+    const reader = async (/** @type {InspectorClient} */ worker) => {
       while (!signal.aborted) {
         const { done, value } = left.next();
         if (done) return;
@@ -76,10 +76,10 @@ export class Readers {
   #together() {
     const helpers = Array.from({ length: Math.min(MOST, cores()) - 1 }, this.#another);
     helpers.forEach((helper) => this.#helpers.add(helper));
-    return [this.#client, ...helpers];
+    return [this.#inspector, ...helpers];
   }
 
-  /** Ends the helpers among these. @param {EngineClient[]} workers */
+  /** Ends the helpers among these. @param {InspectorClient[]} workers */
   #end(workers) {
     for (const worker of workers) if (this.#helpers.delete(worker)) worker.end();
   }
@@ -124,6 +124,6 @@ export class Readers {
 
   /** Asks what is read to stop: it then rejects with kind "cancelled". */
   stop() {
-    for (const worker of [this.#client, ...this.#helpers]) void worker.stopReading();
+    for (const worker of [this.#inspector, ...this.#helpers]) void worker.stopReading();
   }
 }

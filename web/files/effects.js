@@ -22,7 +22,7 @@ const MOST_TABS = 6;
 
 /** What takes up files. */
 export class Opening {
-  #client;
+  #engine;
   #reach;
   #jobs;
   #send;
@@ -33,14 +33,14 @@ export class Opening {
 
   /**
    * @param {{
-   *   client: import("../engine/client.js").EngineClient, reach: import("../remote/address.js").Reach,
+   *   engine: import("../engine/engine.js").EngineClient, reach: import("../remote/address.js").Reach,
    *   jobs: import("../core/jobs.js").Jobs, send: import("../types.d.ts").Send, getState: () => State,
    *   messages: import("../app/messages.js").Messages, looking: import("../inspect/effects.js").Looking,
    *   listed: Promise<void>,
    * }} world
    */
-  constructor({ client, reach, jobs, send, getState, messages, looking, listed }) {
-    this.#client = client;
+  constructor({ engine, reach, jobs, send, getState, messages, looking, listed }) {
+    this.#engine = engine;
     this.#reach = reach;
     this.#jobs = jobs;
     this.#send = send;
@@ -79,7 +79,7 @@ export class Opening {
     const bytes = async () => new Uint8Array(await file.slice(0, MOST_BYTES).arrayBuffer());
     await this.#readTexts(
       file.name,
-      async () => (holdsTexts(file) ? this.#client.readImage(file.name, await bytes()) : NOTHING_SAID),
+      async () => (holdsTexts(file) ? this.#engine.readImage(file.name, await bytes()) : NOTHING_SAID),
       (said) => this.#offer(file, said),
     );
   }
@@ -112,7 +112,7 @@ export class Opening {
       const name = t("paste.text");
       void this.#readTexts(
         name,
-        () => this.#client.readImage(name, pngOfText("parameters", text)),
+        () => this.#engine.readImage(name, pngOfText("parameters", text)),
         () => this.#messages.raise(t("error.not_read", { name }), t("paste.nothing")),
       );
     } else return false;

@@ -12,7 +12,7 @@ import { t } from "../words.js";
 
 /** What opens the base model. */
 export class BaseModel {
-  #client;
+  #engine;
   #jobs;
   #send;
   #getState;
@@ -27,13 +27,13 @@ export class BaseModel {
 
   /**
    * @param {{
-   *   client: import("../engine/client.js").EngineClient, jobs: import("../core/jobs.js").Jobs,
+   *   engine: import("../engine/engine.js").EngineClient, jobs: import("../core/jobs.js").Jobs,
    *   send: import("../types.d.ts").Send, getState: () => State, messages: import("../app/messages.js").Messages,
    *   devices: import("../device/effects.js").Devices,
    * }} world
    */
-  constructor({ client, jobs, send, getState, messages, devices }) {
-    this.#client = client;
+  constructor({ engine, jobs, send, getState, messages, devices }) {
+    this.#engine = engine;
     this.#jobs = jobs;
     this.#send = send;
     this.#getState = getState;
@@ -43,7 +43,7 @@ export class BaseModel {
 
   /** Hands the chosen model to each worker once; the one chosen meanwhile after it. */
   async open() {
-    while (this.#client.model !== modelKey(this.#getState())) {
+    while (this.#engine.model !== modelKey(this.#getState())) {
       if (this.#opening)
         await this.#opening.catch(() => {}); // whoever asked for it hears of it
       else await (this.#opening = this.#openNow(modelKey(this.#getState())).finally(() => (this.#opening = null)));
@@ -64,7 +64,7 @@ export class BaseModel {
       this.#opened = await (this.#getState().base.chosen === "demo" ? this.#openDemo(key) : this.#openOwn(key));
       if (key === modelKey(this.#getState())) this.#send({ type: "model/ready", info: this.#opened });
     } catch (thrown) {
-      if (key !== modelKey(this.#getState())) return;
+      if (key !== modelKey(this.#getState()) || this.#devices.fallsBack(thrown)) return;
       // After a crash the model is opened again with the next image: it may not be to blame.
       if (this.#getState().base.chosen !== "demo" && asError(thrown).kind !== "crashed")
         this.#send({ type: "model/failed", error: asError(thrown) });
@@ -78,7 +78,7 @@ export class BaseModel {
     if (!catalogue) throw { kind: "download", message: t("error.demo_files") };
     try {
       const files = await this.#downloaded(catalogue);
-      const info = await this.#client.openModel(key, deviceOf(this.#getState()), catalogue.name, files);
+      const info = await this.#engine.openModel(key, deviceOf(this.#getState()), catalogue.name, files);
       this.#send({ type: "demo/ready" });
       return info;
     } catch (thrown) {
@@ -113,10 +113,10 @@ export class BaseModel {
     const name = own.find(({ id }) => id === chosen)?.name ?? "";
     const device = deviceOf(this.#getState());
     const folder = folderOf(chosen);
-    if (folder) return this.#client.openModel(key, device, name, folder);
+    if (folder) return this.#engine.openModel(key, device, name, folder);
     const place = keptOf(chosen);
     if (!place) throw { kind: "no_model", message: t("error.gone", { name }) };
-    return this.#client.openCheckpoint(key, device, name, {
+    return this.#engine.openCheckpoint(key, device, name, {
       place,
       merges: await clipMerges(),
       vae: vae ? keptOf(vae.id) : undefined,

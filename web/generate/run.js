@@ -59,7 +59,7 @@ const randomSeed = () => Math.floor(Math.random() * 2 ** 32);
 
 /** What makes the images. */
 export class Runner {
-  #client;
+  #engine;
   #jobs;
   #send;
   #getState;
@@ -73,13 +73,13 @@ export class Runner {
 
   /**
    * @param {{
-   *   client: import("../engine/client.js").EngineClient, jobs: import("../core/jobs.js").Jobs,
+   *   engine: import("../engine/engine.js").EngineClient, jobs: import("../core/jobs.js").Jobs,
    *   send: import("../types.d.ts").Send, getState: () => State, model: import("./model.js").BaseModel,
    *   bringLora: (id: string, select: boolean) => Promise<void>, read: (ids: string[]) => Promise<void>,
    * }} world
    */
-  constructor({ client, jobs, send, getState, model, bringLora, read }) {
-    this.#client = client;
+  constructor({ engine, jobs, send, getState, model, bringLora, read }) {
+    this.#engine = engine;
     this.#jobs = jobs;
     this.#send = send;
     this.#getState = getState;
@@ -105,7 +105,7 @@ export class Runner {
         throw entry?.error ?? { kind: "unusable", message: t("error.no_lora") };
       }
       const { sha256, hashes } = entry.report;
-      if (!this.#client.known.has(sha256)) await this.#client.remember(sha256, kept);
+      if (!this.#engine.known.has(sha256)) await this.#engine.remember(sha256, kept);
       const rest = {
         ...(textEncoder !== null && { text_encoder: textEncoder }),
         ...(blocks && { blocks }),
@@ -121,7 +121,7 @@ export class Runner {
     for (const { sha256 } of embeddings) {
       const entry = this.#getState().files.find(({ report }) => report?.sha256 === sha256);
       const kept = entry && keptOf(entry.id);
-      if (kept && !this.#client.known.has(sha256)) await this.#client.remember(sha256, kept);
+      if (kept && !this.#engine.known.has(sha256)) await this.#engine.remember(sha256, kept);
     }
   }
 
@@ -152,8 +152,8 @@ export class Runner {
     const given = { ...start, preview: this.#getState().form.preview };
     return onAbort(
       signal,
-      () => this.#client.cancel(),
-      () => this.#client.generate(recipe, given, hear),
+      () => this.#engine.cancel(),
+      () => this.#engine.generate(recipe, given, hear),
     );
   }
 
@@ -286,8 +286,8 @@ export class Runner {
 
   async #countTokens() {
     const { form, base } = this.#getState();
-    if (!base.info || this.#client.model !== modelKey(this.#getState())) return;
-    const counted = await this.#client.countTokens(form.prompt, form.program, form.steps).catch(() => null);
+    if (!base.info || this.#engine.model !== modelKey(this.#getState())) return;
+    const counted = await this.#engine.countTokens(form.prompt, form.program, form.steps).catch(() => null);
     if (counted) this.#send({ type: "tokens/counted", tokens: { used: counted[0], room: counted[1] } });
   }
 
@@ -299,7 +299,7 @@ export class Runner {
       case "run/cancel":
         return this.#cancel();
       case "run/skip_tuning":
-        return void this.#client.skipTuning().catch(() => {});
+        return void this.#engine.skipTuning().catch(() => {});
       case "grid/draw":
         return this.#generateGrid();
       case "restored":

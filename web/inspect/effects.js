@@ -20,7 +20,7 @@ import { scrollTo } from "../world.js";
 
 /** What reads, lists, compares and weighs files. */
 export class Looking {
-  #client;
+  #inspector;
   #readers;
   #jobs;
   #reach;
@@ -34,15 +34,15 @@ export class Looking {
 
   /**
    * @param {{
-   *   client: import("../engine/client.js").EngineClient, readers: import("../engine/readers.js").Readers, jobs:
-   * import("../core/jobs.js").Jobs,
+   *   inspector: import("../engine/inspector.js").InspectorClient, readers: import("../engine/readers.js").Readers,
+   *   jobs: import("../core/jobs.js").Jobs,
    *   reach: import("../remote/address.js").Reach, send: import("../types.d.ts").Send, getState: () => State,
    *   messages: import("../app/messages.js").Messages,
    *   modelFiles: () => Promise<import("../files/opened.js").ModelFiles>,
    * }} world `modelFiles` gives the chosen base model's
    */
-  constructor({ client, readers, jobs, reach, send, getState, messages, modelFiles }) {
-    this.#client = client;
+  constructor({ inspector, readers, jobs, reach, send, getState, messages, modelFiles }) {
+    this.#inspector = inspector;
     this.#readers = readers;
     this.#jobs = jobs;
     this.#reach = reach;
@@ -51,7 +51,7 @@ export class Looking {
     this.#messages = messages;
     this.#modelFiles = modelFiles;
     this.#editing = new Editing({
-      ...{ client, jobs, send, getState, messages },
+      ...{ inspector, jobs, send, getState, messages },
       show: (id, file, select) => this.#show(id, file, select),
     });
   }
@@ -95,7 +95,7 @@ export class Looking {
     const place = keptOf(id);
     if (!place) return;
     try {
-      this.#send({ type: "files/header", id, report: await this.#client.header(place) });
+      this.#send({ type: "files/header", id, report: await this.#inspector.header(place) });
     } catch {
       // What is wrong is said when the whole file is read.
     }
@@ -135,7 +135,7 @@ export class Looking {
       const size = await this.#reach.size(address);
       const remote = { address, name, size };
       const id = keepRemote(remote);
-      const report = await this.#client.header(remote);
+      const report = await this.#inspector.header(remote);
       const entry = { ...newEntry(id, remote), address, report, status: /** @type {const} */ ("header") };
       this.#send({ type: "files/added", entry, select: true });
       this.#send({ type: "address/answered", error: null });
@@ -163,7 +163,7 @@ export class Looking {
       run: async (signal, progress) => {
         const one = async (
           /** @type {import("../types.d.ts").FolderRow} */ row,
-          /** @type {import("../engine/client.js").EngineClient} */ worker,
+          /** @type {import("../engine/inspector.js").InspectorClient} */ worker,
         ) => {
           const read = await this.#summary(row, worker);
           ready.push(read); // not before: `tell` takes the list away meanwhile
@@ -179,7 +179,7 @@ export class Looking {
   }
 
   /**
-   * @param {import("../types.d.ts").FolderRow} row @param {import("../engine/client.js").EngineClient} worker
+   * @param {import("../types.d.ts").FolderRow} row @param {import("../engine/inspector.js").InspectorClient} worker
    * @returns {Promise<import("../types.d.ts").FolderRow>}
    */
   async #summary(row, worker) {
@@ -217,7 +217,7 @@ export class Looking {
     const place = keptOf(id);
     if (!place || !line.trim()) return;
     try {
-      this.#send({ type: "log/explained", id, line, answer: await this.#client.explainLog(place, line) });
+      this.#send({ type: "log/explained", id, line, answer: await this.#inspector.explainLog(place, line) });
     } catch (thrown) {
       this.#messages.raise(t("error.log"), thrown);
     }
@@ -229,7 +229,7 @@ export class Looking {
     const place = keptOf(id);
     if (!place || !path || path in look.spectra || entryById(this.#getState(), id)?.status !== "read") return;
     try {
-      this.#send({ type: "layer/measured", id, path, spectrum: await this.#client.spectrum(place, path) });
+      this.#send({ type: "layer/measured", id, path, spectrum: await this.#inspector.spectrum(place, path) });
     } catch (thrown) {
       this.#messages.raise(t("error.layer"), thrown);
     }
@@ -248,8 +248,8 @@ export class Looking {
         const tell = (/** @type {number} */ done) => (progress(done), this.#send({ type: "weigh/progress", id, done }));
         return onAbort(
           signal,
-          () => this.#client.stopWeighing(),
-          () => this.#client.weigh(place, files, report, tell),
+          () => this.#inspector.stopWeighing(),
+          () => this.#inspector.weigh(place, files, report, tell),
         );
       },
     });
@@ -268,7 +268,7 @@ export class Looking {
     const [a, b] = [keptOf(id), keptOf(other)];
     if (!a || !b) return;
     try {
-      this.#send({ type: "compare/done", id, other, result: await this.#client.compare(a, b) });
+      this.#send({ type: "compare/done", id, other, result: await this.#inspector.compare(a, b) });
     } catch (thrown) {
       this.#send({ type: "compare/failed", id, other, error: asError(thrown) });
     }

@@ -552,6 +552,8 @@ export default {
   "run.unfit_width": "Sie erwartet Text-Embeddings der Breite {width}; das Demo-Modell hat {text_width}.",
   "run.not_now": "Die GPU ist nicht verfügbar",
 
+  "device.none": "der Browser bietet kein WebGPU",
+  "device.unnamed": "eine Grafikkarte ohne Namen",
   "device.label": "Bilder werden berechnet auf",
   "device.auto": "Automatisch",
   "device.gpu": "Grafikkarte (WebGPU)",

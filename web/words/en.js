@@ -551,6 +551,8 @@ export default {
   "run.unfit_width": "It expects text embeddings of width {width}; the demo model has {text_width}.",
   "run.not_now": "The GPU is not available",
 
+  "device.none": "the browser offers no WebGPU",
+  "device.unnamed": "an unnamed graphics card",
   "device.label": "Images are computed on",
   "device.auto": "Automatic",
   "device.gpu": "Graphics card (WebGPU)",

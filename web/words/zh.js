@@ -552,6 +552,8 @@ export default {
   "run.unfit_width": "它需要宽度为 {width} 的文本嵌入；演示模型为 {text_width}。",
   "run.not_now": "GPU 不可用",
 
+  "device.none": "浏览器不提供 WebGPU",
+  "device.unnamed": "未命名的显卡",
   "device.label": "图像计算设备",
   "device.auto": "自动",
   "device.gpu": "显卡（WebGPU）",

@@ -12,10 +12,10 @@ pub fn dist() -> Result<(), Error> {
     Ok(())
 }
 
-/// Installs what the engine needs and builds it into pkg/.
+/// Installs what the WebAssembly modules need and builds them into pkg/.
 pub fn engine() -> Result<(), Error> {
     setup::npm_packages()?;
-    wasm::build(Toolchain::get(Target::Browser)?)
+    wasm::build(&Toolchain::get(Target::Browser)?)
 }
 
 /// Builds dist/ from the page and pkg/.

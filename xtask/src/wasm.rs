@@ -1,4 +1,4 @@
-//! The WebAssembly build of `lora-loupe` in pkg/: a JavaScript module, its types and an optimized .wasm.
+//! The WebAssembly builds of `lora-loupe` in pkg/: for each, a JavaScript module, its types and an optimized .wasm.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use wasm_bindgen_cli_support::Bindgen;
 use crate::process::{Error, node_script, root, run, say};
 use crate::toolchain::{Target, Toolchain};
 
-/// Crate of the page's engine.
+/// Crate of the page's modules.
 const CRATE: &str = "lora-loupe";
-/// Stem of the file names in pkg/.
-const STEM: &str = "lora_loupe";
+/// The modules: features of the crate, and stems of the file names in pkg/.
+const MODULES: [&str; 2] = ["inspector", "engine"];
 /// WebAssembly features that rustc may use for this target and wasm-opt must therefore accept.
 const FEATURES: [&str; 8] = [
     "--enable-simd",
@@ -25,36 +25,45 @@ const FEATURES: [&str; 8] = [
     "--enable-sign-ext",
 ];
 
-/// Builds pkg/ unless it is newer than its inputs. Needs the npm packages (for wasm-opt).
-pub fn build(toolchain: Toolchain) -> Result<(), Error> {
-    let compiled = compile(toolchain)?;
-    let pkg = root().join("pkg");
-    if is_fresh(&pkg, &compiled) {
-        return Ok(());
-    }
-    // Renamed into place as a whole, so an interrupted build leaves no partial pkg/.
-    let next = root().join("target").join("pkg.next");
-    remove_folder(&next)?;
-    bind(&compiled, &next)?;
-    optimize(&next.join(format!("{STEM}_bg.wasm")))?;
-    remove_folder(&pkg)?;
-    fs::rename(&next, &pkg).map_err(|cause| Error::File { path: pkg, cause })
+/// Builds the modules of pkg/ that are older than their inputs. Needs the npm packages (for wasm-opt).
+pub fn build(toolchain: &Toolchain) -> Result<(), Error> {
+    MODULES.iter().try_for_each(|module| build_module(toolchain, module))
 }
 
-/// Compiles the library and returns the path of the .wasm file.
-fn compile(toolchain: Toolchain) -> Result<PathBuf, Error> {
+fn build_module(toolchain: &Toolchain, module: &str) -> Result<(), Error> {
+    let compiled = compile(toolchain, module)?;
+    let pkg = root().join("pkg");
+    let wasm = format!("{module}_bg.wasm");
+    if is_fresh(&pkg.join(&wasm), &compiled) {
+        return Ok(());
+    }
+    // Moved into place when complete, the .wasm last: an interrupted build is repeated.
+    let next = root().join("target").join("pkg.next");
+    remove_folder(&next)?;
+    bind(&compiled, &next, module)?;
+    optimize(&next.join(&wasm))?;
+    fs::create_dir_all(&pkg).map_err(|cause| Error::File { path: pkg.clone(), cause })?;
+    for name in [format!("{module}.js"), format!("{module}.d.ts"), format!("{wasm}.d.ts"), wasm] {
+        fs::rename(next.join(&name), pkg.join(&name)).map_err(|cause| Error::File { path: pkg.join(&name), cause })?;
+    }
+    Ok(())
+}
+
+/// Compiles the library with a module's interface and returns the path of the .wasm file.
+fn compile(toolchain: &Toolchain, module: &str) -> Result<PathBuf, Error> {
     let triple = Target::Browser.triple();
-    say(&format!("compiling {CRATE} for {triple}"));
-    run(toolchain.cargo("build").args(["--package", CRATE, "--lib", "--release"]))?;
-    Ok(toolchain.target_dir().join(triple).join("release").join(format!("{STEM}.wasm")))
+    say(&format!("compiling the {module} of {CRATE} for {triple}"));
+    let features = ["--no-default-features", "--features", module];
+    run(toolchain.cargo("build").args(["--package", CRATE, "--lib", "--release"]).args(features))?;
+    Ok(toolchain.target_dir().join(triple).join("release").join("lora_loupe.wasm"))
 }
 
 /// Runs wasm-bindgen: writes the .wasm, the JavaScript module and its types to `folder`.
-fn bind(wasm: &Path, folder: &Path) -> Result<(), Error> {
-    say("wasm-bindgen: writing pkg/");
+fn bind(wasm: &Path, folder: &Path, module: &str) -> Result<(), Error> {
+    say(&format!("wasm-bindgen: the {module}"));
     let mut bindgen = Bindgen::new();
     let result = (|| {
-        bindgen.input_path(wasm).out_name(STEM).typescript(true).web(true)?;
+        bindgen.input_path(wasm).out_name(module).typescript(true).web(true)?;
         bindgen.omit_default_module_path(false).generate(folder)
     })();
     result.map_err(|cause| Error::Bindgen { wasm: wasm.to_owned(), cause: format!("{cause:#}") })
@@ -67,10 +76,10 @@ fn optimize(wasm: &Path) -> Result<(), Error> {
     run(command.args(FEATURES).arg("-O3").arg(wasm).arg("-o").arg(wasm))
 }
 
-/// Returns whether pkg/ is newer than the compiled library, this program and the npm packages.
-fn is_fresh(pkg: &Path, compiled: &Path) -> bool {
+/// Returns whether a built module is newer than the compiled library, this program and the npm packages.
+fn is_fresh(built: &Path, compiled: &Path) -> bool {
     let modified = |file: &Path| file.metadata().and_then(|data| data.modified()).ok();
-    let Some(built) = modified(&pkg.join(format!("{STEM}_bg.wasm"))) else { return false };
+    let Some(built) = modified(built) else { return false };
     let packages = root().join("node_modules").join(".package-lock.json");
     let inputs: [Option<SystemTime>; 3] =
         [modified(compiled), modified(&packages), std::env::current_exe().ok().and_then(|exe| modified(&exe))];

@@ -1,9 +1,9 @@
 //! Benchmarks of a session's networks and of strength changes.
 
 use super::error::PipelineError;
-use super::session::Session;
 use super::plans::ImagePlans;
 use super::recipe::Recipe;
+use super::session::Session;
 use super::shape::Shape;
 use crate::device::Runner;
 use crate::gpu::BenchBudget;

@@ -1,6 +1,7 @@
 //! Conversions between Rust and JavaScript values and errors.
 
 use super::types::EngineError;
+#[cfg(feature = "engine")]
 use crate::pipeline::PipelineError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,6 +24,7 @@ pub fn failure(kind: &str, message: impl Into<String>) -> JsValue {
 }
 
 /// Returns a pipeline error as a JavaScript object.
+#[cfg(feature = "engine")]
 pub fn refused(error: PipelineError) -> JsValue {
     failure(error.kind(), error.to_string())
 }

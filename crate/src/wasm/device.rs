@@ -1,8 +1,7 @@
 //! The device on which networks run: the GPU or the CPU.
 
-use super::convert::{failure, from_js, refused, to_js};
+use super::convert::{from_js, refused, to_js};
 use super::engine::Engine;
-use super::types::DeviceInfo;
 use crate::device::{self, Pause};
 use crate::gpu::{Gpu, KernelConfig, Tuning};
 use crate::pipeline::{Model, Recipe, Session};
@@ -52,27 +51,14 @@ impl Engine {
         to_js(self.device().await?.gpu.info())
     }
 
-    /// Chooses the device of models that are opened from now on and returns its [`DeviceInfo`]: `gpu`, `cpu`, or with
-    /// `auto` the GPU if there is one that is not emulated in software, else the CPU.
-    pub async fn choose_device(&self, choice: String) -> Result<JsValue, JsValue> {
-        let reason = match choice.as_str() {
-            "cpu" => Some(String::new()),
-            "gpu" => {
-                self.device().await?;
-                None
-            }
-            _ => match Gpu::open().await {
-                Ok(gpu) if !gpu.info().software => {
-                    self.keep_gpu(gpu).await?;
-                    None
-                }
-                Ok(gpu) => Some(gpu.info().adapter.clone()),
-                Err(error) => Some(error.to_string()),
-            },
-        };
-        self.on_cpu.set(reason.is_some());
-        let gpu = self.device.borrow().as_ref().map(|device| device.gpu.info().clone());
-        to_js(&DeviceInfo { gpu: gpu.filter(|_| reason.is_none()), reason: reason.filter(|reason| !reason.is_empty()) })
+    /// Chooses the device of models that are opened from now on, `gpu` or `cpu`, and opens it.
+    pub async fn choose_device(&self, choice: String) -> Result<(), JsValue> {
+        let is_cpu = choice == "cpu";
+        if !is_cpu {
+            self.device().await?;
+        }
+        self.on_cpu.set(is_cpu);
+        Ok(())
     }
 
     /// Estimates the seconds that a recipe's images take on the CPU, from a measurement; undefined on a GPU, without a
@@ -93,16 +79,23 @@ impl Engine {
 }
 
 impl Engine {
+    /// Keeps the CPU's speed in an image, for the next estimates.
+    pub(super) fn note_speed(&self, recipe: &Recipe, seconds: f64) {
+        if let Ok(Some(flops)) = self.flops(recipe)
+            && self.on_cpu.get()
+            && recipe.hires.is_none()
+            && seconds > 0.1
+        {
+            self.cpu_speed.set(Some(flops as f64 / seconds));
+        }
+    }
+
     /// Opens and tests the GPU, once.
     pub(super) async fn device(&self) -> Result<Device, JsValue> {
         if let Some(device) = self.device.borrow().clone() {
             return Ok(device);
         }
-        self.keep_gpu(Gpu::open().await.map_err(|error| refused(error.into()))?).await
-    }
-
-    /// Tests a GPU and keeps it, unless another was kept meanwhile.
-    async fn keep_gpu(&self, gpu: Gpu) -> Result<Device, JsValue> {
+        let gpu = Gpu::open().await.map_err(|error| refused(error.into()))?;
         let subgroups = Reflect::get(&js_sys::global(), &"deviceHasSubgroups".into());
         let subgroups = subgroups.is_ok_and(|has| has.is_truthy());
         let config = KernelConfig { subgroups, ..gpu.default_config() };

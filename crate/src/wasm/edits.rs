@@ -1,7 +1,7 @@
 //! Edits: previews, and new files streamed to the page.
 
 use super::convert::{failure, from_js, to_js};
-use super::engine::Engine;
+use super::inspector::Inspector;
 use super::sources::{Place, failed};
 use crate::edit::{self, Edit, EditError, EditInput, EditProgress};
 use crate::formats::{ByteSink, WriteFuture};
@@ -26,7 +26,7 @@ impl ByteSink for PageSink {
 }
 
 #[wasm_bindgen]
-impl Engine {
+impl Inspector {
     /// Returns the changes that an [`Edit`] would make, as [`Preview`](edit::Preview); `places` are its inputs in
     /// order. Writes nothing.
     pub async fn preview_edit(&self, edit: JsValue, places: Array, on_progress: Function) -> Result<JsValue, JsValue> {
@@ -59,8 +59,8 @@ impl Engine {
     }
 }
 
-impl Engine {
-    /// Returns a callback that reports each percent to the page and breaks after [`Engine::stop_edit`].
+impl Inspector {
+    /// Returns a callback that reports each percent to the page and breaks after [`Inspector::stop_edit`].
     fn listener<'a>(&'a self, on_progress: &'a Function) -> impl FnMut(EditProgress) -> ControlFlow<()> + 'a {
         let generation = self.editing.get();
         let mut last_percent = 0;

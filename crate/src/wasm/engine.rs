@@ -1,12 +1,9 @@
-//! The engine of a worker: inspects files and generates images; keeps files, device and model between calls.
+//! The engine of a worker: generates images; keeps files, device and model between calls.
 
 use super::convert::{failure, from_js, refused, to_js};
 use super::device::Device;
-use super::progress::ProgressReporter;
 use super::sources::Place;
-use super::types::{GeneratedInfo, Inspected, ModelInfo, PreviewInfo, ProgressInfo};
-use crate::analysis;
-use crate::edit::{EditInput, fixes};
+use super::types::{GeneratedInfo, ModelInfo, PreviewInfo, ProgressInfo};
 use crate::formats::ByteSource;
 use crate::gpu::{RooflinePeak, Tuning};
 use crate::pipeline::{
@@ -23,7 +20,7 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 
-/// Inspected files, by SHA-256.
+/// Files of adapters and embeddings, by SHA-256.
 pub(super) type Files = RefCell<HashMap<String, Place>>;
 
 /// The open base model, with the adapters and embeddings loaded for it.
@@ -35,7 +32,7 @@ pub(super) struct Opened {
     embeddings: HashMap<String, Rc<Embedding>>,
 }
 
-/// The engine behind the page; one per worker.
+/// What generates the page's images; one per worker.
 #[wasm_bindgen]
 #[derive(Default)]
 pub struct Engine {
@@ -55,12 +52,6 @@ pub struct Engine {
     /// Number of models opened so far.
     models_opened: Cell<u64>,
     cancel_requested: Cell<bool>,
-    /// Incremented to cancel all running reads.
-    read_generation: Cell<u64>,
-    /// Incremented to cancel all running edits.
-    pub(super) editing: Cell<u64>,
-    /// Incremented to cancel all running comparisons with a base model.
-    pub(super) weighing: Cell<u64>,
     /// Peak throughput of the device, once measured.
     pub(super) roof: Cell<Option<RooflinePeak>>,
 }
@@ -74,59 +65,10 @@ impl Engine {
         Engine::default()
     }
 
-    /// Reads the tensors of part `part` of `parts` of a file; any engine's [`Engine::inspect`] takes the result.
-    /// `on_progress` receives the layers as they are read, as [`ReadProgress`].
-    pub async fn measure(
-        &self,
-        place: JsValue,
-        part: usize,
-        parts: usize,
-        on_progress: Function,
-    ) -> Result<JsValue, JsValue> {
-        let Place { name, source, config } = Place::of(&place)?;
-        let (mut reporter, generation) = (ProgressReporter::new(Some(on_progress)), self.read_generation.get());
-        let share = analysis::Share { part, parts };
-        let mut on_progress = |progress: analysis::Progress<'_>| self.on_progress(&mut reporter, generation, progress);
-        let measurements = analysis::measure(&name, source.as_ref(), config.as_deref(), share, &mut on_progress).await;
-        self.check_not_cancelled(generation)?;
-        reporter.flush();
-        to_js(&measurements)
-    }
-
-    /// Returns a file's report and fixes, and keeps the file under its SHA-256 for [`Engine::generate`].
-    /// `on_progress` receives the layers as they are read, then the progress of the hashes, as
-    /// [`ReadProgress`]. `known` lists the results of [`Engine::measure`] for parts of the file.
-    pub async fn inspect(
-        &self,
-        place: JsValue,
-        on_progress: Option<Function>,
-        known: JsValue,
-    ) -> Result<JsValue, JsValue> {
-        let Place { name, source, config } = Place::of(&place)?;
-        let known = if known.is_undefined() { Vec::new() } else { from_js("the measurements", known)? };
-        let (mut reporter, generation) = (ProgressReporter::new(on_progress), self.read_generation.get());
-        let mut on_progress = |progress: analysis::Progress<'_>| self.on_progress(&mut reporter, generation, progress);
-        let report = analysis::inspect_with(&name, source.as_ref(), config.as_deref(), &known, &mut on_progress).await;
-        self.check_not_cancelled(generation)?;
-        let input = EditInput::file(&name, source.as_ref(), config.as_deref());
-        // If the fixes fail, the report is still returned.
-        let fixes = fixes(&input, &report).await.unwrap_or_default();
-        self.files.borrow_mut().insert(
-            report.sha256.clone(),
-            Place { name: name.clone(), source: source.clone(), config: config.clone() },
-        );
-        to_js(&Inspected { report, fixes })
-    }
-
-    /// Keeps a previously inspected file under its SHA-256.
+    /// Keeps an adapter's or embedding's file under its SHA-256, by which recipes name it.
     pub fn remember(&self, sha256: String, place: JsValue) -> Result<(), JsValue> {
         self.files.borrow_mut().insert(sha256, Place::of(&place)?);
         Ok(())
-    }
-
-    /// Cancels all running [`Engine::measure`] and [`Engine::inspect`] calls at their next layer.
-    pub fn stop_reading(&self) {
-        self.read_generation.set(self.read_generation.get() + 1);
     }
 
     /// Opens a diffusers folder given as its files, each with its `path`; weights are loaded on demand.
@@ -186,7 +128,9 @@ impl Engine {
             self.draw(opened, &recipe, (init.as_deref(), mask.as_deref(), preview), &on_progress).await
         };
         let generated = self.with_model(generate).await?.map_err(refused)?;
-        images_to_js(&recipe, generated, (js_sys::Date::now() - started) / 1000.0)
+        let seconds = (js_sys::Date::now() - started) / 1000.0;
+        self.note_speed(&recipe, seconds);
+        images_to_js(&recipe, generated, seconds)
     }
 
     /// Reads how an image was generated, as an [`ImageInfo`](crate::pipeline::ImageInfo).
@@ -216,25 +160,6 @@ impl Engine {
 }
 
 impl Engine {
-    /// Reports progress to the page; breaks after [`Engine::stop_reading`].
-    fn on_progress(
-        &self,
-        reporter: &mut ProgressReporter,
-        generation: u64,
-        progress: analysis::Progress<'_>,
-    ) -> ControlFlow<()> {
-        reporter.on_progress(progress);
-        if self.read_generation.get() == generation { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    }
-
-    fn check_not_cancelled(&self, generation: u64) -> Result<(), JsValue> {
-        if self.read_generation.get() == generation {
-            Ok(())
-        } else {
-            Err(failure("cancelled", "reading was cancelled"))
-        }
-    }
-
     /// Replaces the open model.
     async fn set_model(&self, model: Model) -> Result<JsValue, JsValue> {
         let info = ModelInfo::of(&model);
@@ -327,7 +252,7 @@ impl Engine {
 }
 
 impl Opened {
-    /// Returns the textual inversion of an inspected file, loaded for this model.
+    /// Returns the textual inversion of a kept file, loaded for this model.
     async fn embedding(&mut self, files: &Files, sha256: &str) -> Result<Option<Rc<Embedding>>, PipelineError> {
         if let Some(loaded) = self.embeddings.get(sha256) {
             return Ok(Some(loaded.clone()));
@@ -339,7 +264,7 @@ impl Opened {
         Ok(Some(loaded))
     }
 
-    /// Returns the adapter of an inspected file, loaded for this model.
+    /// Returns the adapter of a kept file, loaded for this model.
     pub(super) async fn adapter(
         &mut self,
         files: &Files,

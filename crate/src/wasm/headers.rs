@@ -1,13 +1,13 @@
 //! Header-only reports, table rows and log line explanations.
 
 use super::convert::to_js;
-use super::engine::Engine;
+use super::inspector::Inspector;
 use super::sources::Place;
 use crate::analysis::{Report, Summary, explain_log, inspect_header};
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
-impl Engine {
+impl Inspector {
     /// Returns a file's report from its header: everything that does not depend on the tensor data.
     pub async fn inspect_header(&self, place: JsValue) -> Result<JsValue, JsValue> {
         to_js(&header(&place).await?)

@@ -1,28 +1,31 @@
 //! WebAssembly bindings: calls from JavaScript -> calls of the library -> plain JavaScript values.
 //!
-//! The only module that depends on JavaScript. The types of the interface are compiled for every
-//! target, so that their TypeScript declarations can be generated and tested natively.
+//! The only module that depends on JavaScript. Two modules of WebAssembly are built from it, by the features of the same
+//! names: `inspector`, which a visit starts with, and `engine`, which comes with the first image. The types of the
+//! interface are compiled for every target, so that their TypeScript declarations can be generated and tested natively.
 
-#[cfg(target_os = "unknown")]
+#[cfg(all(target_os = "unknown", feature = "engine"))]
 mod bench;
 #[cfg(target_os = "unknown")]
 mod convert;
-#[cfg(target_os = "unknown")]
+#[cfg(all(target_os = "unknown", feature = "engine"))]
 mod device;
-#[cfg(target_os = "unknown")]
+#[cfg(all(target_os = "unknown", feature = "inspector"))]
 mod edits;
-#[cfg(target_os = "unknown")]
+#[cfg(all(target_os = "unknown", feature = "engine"))]
 mod engine;
-#[cfg(target_os = "unknown")]
+#[cfg(all(target_os = "unknown", feature = "inspector"))]
 mod headers;
-#[cfg(target_os = "unknown")]
+#[cfg(all(target_os = "unknown", feature = "inspector"))]
+mod inspector;
+#[cfg(all(target_os = "unknown", feature = "inspector"))]
 mod numbers;
-#[cfg(target_os = "unknown")]
+#[cfg(all(target_os = "unknown", feature = "engine"))]
 mod probe;
-#[cfg(target_os = "unknown")]
+#[cfg(all(target_os = "unknown", feature = "inspector"))]
 mod progress;
 #[cfg(target_os = "unknown")]
 mod sources;
-#[cfg(target_os = "unknown")]
+#[cfg(all(target_os = "unknown", feature = "engine"))]
 mod tuning;
 pub mod types;

@@ -1,7 +1,7 @@
 //! Analysis of tensor data: layer spectra, comparison with a base model and of two files.
 
 use super::convert::{failure, from_js, to_js};
-use super::engine::Engine;
+use super::inspector::Inspector;
 use super::sources::Place;
 use super::types::{ComparedFiles, LayerSpectrum, Weighing};
 use crate::analysis::{Measures, Spectrum};
@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
-impl Engine {
+impl Inspector {
     /// Returns the singular values of one layer's change as [`LayerSpectrum`]; null if the change is not
     /// a matrix or depends on the base model.
     pub async fn spectrum(&self, place: JsValue, path: String) -> Result<JsValue, JsValue> {
@@ -31,7 +31,7 @@ impl Engine {
 
     /// Compares an adapter's changes with the weights of its base model. `base` lists the model's files, each with
     /// its `path` in the model folder, empty for a single file. `measures` are the report's; the result, [`Weighing`],
-    /// adds the norms of the base weights. `on_progress` receives each percent. [`Engine::stop_weighing`] cancels it.
+    /// adds the norms of the base weights. `on_progress` receives each percent. [`Inspector::stop_weighing`] cancels it.
     pub async fn weigh(
         &self,
         place: JsValue,
@@ -83,7 +83,7 @@ impl Engine {
         to_js(&Weighing { measures, usual_strength })
     }
 
-    /// Cancels all running [`Engine::weigh`] calls at their next layer.
+    /// Cancels all running [`Inspector::weigh`] calls at their next layer.
     pub fn stop_weighing(&self) {
         self.weighing.set(self.weighing.get() + 1);
     }

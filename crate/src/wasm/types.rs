@@ -126,16 +126,6 @@ pub struct PreviewInfo {
     pub height: usize,
 }
 
-/// The device on which networks run.
-#[derive(Debug, Clone, Serialize, TS)]
-pub struct DeviceInfo {
-    /// The GPU; null for the CPU.
-    pub gpu: Option<GpuInfo>,
-    /// Why it is the CPU, in the system's words, unless the user chose it: the error, or the name of a software
-    /// rasterizer.
-    pub reason: Option<String>,
-}
-
 /// A generated image without its pixels.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct GeneratedInfo {
@@ -323,7 +313,6 @@ const RECIPES: &[Declaration] = &[
 /// Types of the model, the device and the images it generates.
 const GENERATION: &[Declaration] = &[
     GpuInfo::decl,
-    DeviceInfo::decl,
     ModelInfo::decl,
     ScheduleInfo::decl,
     Stage::decl,

@@ -35,7 +35,7 @@ export function deviceView({ device, run }, send) {
   `;
 }
 
-/** @param {import("../../engine/types.d.ts").DeviceInfo} info */
+/** @param {import("../../types.d.ts").DeviceInfo} info */
 function line({ gpu, reason }) {
   if (!gpu) return reason ? t("device.on_cpu_because", { reason }) : t("device.on_cpu");
   return t(gpu.software ? "run.software" : "device.on_gpu", { adapter: gpu.adapter });
@@ -57,7 +57,7 @@ export function estimateView(state, send) {
     SMALL.width % step === 0 &&
     small.width * small.height * small.steps < form.width * form.height * form.steps;
   return html`<p class="fine" data-testid="estimate">
-    ${t("device.takes", { time: formatSeconds(device.seconds) })}
+    ${t("device.takes", { time: formatSeconds(Math.max(1, device.seconds)) })}
     ${
       isOffered
         ? html`<button

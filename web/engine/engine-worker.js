@@ -1,0 +1,57 @@
+/** The worker that generates images. The only file that imports the engine. */
+
+import init, { Engine } from "../../pkg/engine.js";
+import { found, serve } from "./serve.js";
+import { askForSubgroups } from "./subgroups.js";
+import { load, save } from "./tuned.js";
+
+/** @typedef {import("./types.d.ts").PageProgress} Progress */
+
+askForSubgroups();
+
+/** @typedef {(engine: Engine, args: any, onProgress: (progress: Progress) => void) => any} Call */
+
+/** @type {Record<import("./protocol.js").EngineCall, Call>} */
+const calls = {
+  remember: (engine, { sha256, place }) => engine.remember(sha256, found(place)),
+  openModel: async (engine, { device, name, files }) => {
+    await engine.choose_device(device);
+    return engine.open_model(name, files.map(found));
+  },
+  openCheckpoint: async (engine, { device, name, place, merges, vae }) => {
+    await engine.choose_device(device);
+    return engine.open_checkpoint(name, found(place), merges, vae && found(vae));
+  },
+  estimate: (engine, { recipe }) => engine.estimate(recipe),
+  generate: drawn,
+  cancel: (engine) => engine.cancel(),
+  skipTuning: (engine) => engine.skip_tuning(),
+  countTokens: (engine, { prompt, program, steps }) => engine.count_tokens(prompt, program, steps),
+  readImage: (engine, { name, bytes }) => engine.read_image(name, bytes),
+  gpu: (engine) => engine.gpu(),
+  benchNames: (engine, { full }) => engine.bench_names(full),
+  benchRoof: (engine) => engine.bench_roof(),
+  benchCase: async (engine, { full, name }) => (await engine.bench_case(full, name, false)).row,
+};
+
+/** What was last kept of the graphics card; null until it was looked for. @type {string | null} */
+let tuned = null;
+
+/** @param {Engine} engine @param {any} args @param {(progress: any) => void} onProgress */
+async function drawn(engine, { recipe, start, mask, preview }, onProgress) {
+  if (tuned === null) {
+    tuned = await load();
+    if (tuned) engine.use_tuning(tuned);
+  }
+  try {
+    return await engine.generate(recipe, onProgress, start, mask, preview);
+  } finally {
+    const now = engine.tuning();
+    if (now && now !== tuned) await save((tuned = now));
+  }
+}
+
+serve(async () => {
+  await init();
+  return new Engine();
+}, calls);
