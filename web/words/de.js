@@ -303,7 +303,7 @@ export default {
   "mask.remove": "Maske {name} entfernen",
 
   "intro.label": "Datei öffnen",
-  "intro.lead": "Basismodell, Stärke, betroffene Schichten und Probleme. Dann erzeuge Bilder damit auf deiner eigenen GPU. Nichts verlässt deinen Browser.",
+  "intro.lead": "Basismodell, Stärke, betroffene Schichten und Probleme. Dann erzeuge Bilder damit auf deinem eigenen Gerät. Nichts verlässt deinen Browser.",
   "intro.more": "Weitere Dateien irgendwo ablegen.",
   "intro.files": "Dateien öffnen …",
   "intro.folder": "Ordner öffnen …",

@@ -302,7 +302,7 @@ export default {
   "mask.remove": "Remove mask {name}",
 
   "intro.label": "Open a file",
-  "intro.lead": "Base model, strength, affected layers and problems. Then generate images with it on your own GPU. Nothing leaves your browser.",
+  "intro.lead": "Base model, strength, affected layers and problems. Then generate images with it on your own device. Nothing leaves your browser.",
   "intro.more": "Drop more files anywhere.",
   "intro.files": "Open files…",
   "intro.folder": "Open folder…",

@@ -303,7 +303,7 @@ export default {
   "mask.remove": "移除蒙版 {name}",
 
   "intro.label": "打开文件",
-  "intro.lead": "查看基础模型、强度、受影响的层和问题，再用自己的显卡生成图像。任何内容都不会离开浏览器。",
+  "intro.lead": "查看基础模型、强度、受影响的层和问题，再用自己的设备生成图像。任何内容都不会离开浏览器。",
   "intro.more": "可将更多文件拖放到任意位置。",
   "intro.files": "打开文件…",
   "intro.folder": "打开文件夹…",
