@@ -68,8 +68,9 @@ fn hires_fix() {
                 denoise: value("strength"),
                 steps: value("second") as usize,
                 upscaler: Upscaler::Latent,
+                network: None,
             };
-            let recipe = Recipe { hires: Some(hires), ..recipe };
+            let recipe = Recipe { hires: Some(hires.clone()), ..recipe };
             let got = latents(&mut session, &recipe, &GenerateInputs::default()).await;
             close(&format!("{case}"), &got, &wanted, LATENTS);
 
@@ -82,7 +83,7 @@ fn hires_fix() {
             assert!(rel_rms(&image.latents, &wanted) > 1e-2, "upscaled pixels give another initial image");
         }
         let (_, recipe, _) = cases("hires").remove(0);
-        let hires = Hires { scale: 0.9, denoise: 0.5, steps: 0, upscaler: Upscaler::Latent };
+        let hires = Hires { scale: 0.9, denoise: 0.5, steps: 0, upscaler: Upscaler::Latent, network: None };
         assert!(
             Recipe { hires: Some(hires), ..recipe }
                 .check(8)

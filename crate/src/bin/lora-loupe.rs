@@ -38,6 +38,8 @@ mod resize;
 mod strength;
 #[path = "lora-loupe/table.rs"]
 mod table;
+#[path = "lora-loupe/upscale.rs"]
+mod upscale;
 #[path = "lora-loupe/values.rs"]
 mod values;
 #[path = "lora-loupe/verify.rs"]
@@ -72,6 +74,7 @@ enum Command {
     Strength(strength::Arguments),
     Metadata(metadata::Arguments),
     Generate(generate::Arguments),
+    Upscale(upscale::Arguments),
     Plan(plan::Arguments),
 }
 
@@ -90,6 +93,7 @@ fn main() -> ExitCode {
         Command::Strength(arguments) => strength::run(&arguments),
         Command::Metadata(arguments) => metadata::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
+        Command::Upscale(arguments) => upscale::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
     };
     result.unwrap_or_else(|error| {

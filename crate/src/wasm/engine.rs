@@ -11,7 +11,7 @@ use crate::formats::ByteSource;
 use crate::gpu::{Gpu, KernelConfig, RooflinePeak, Tuning};
 use crate::pipeline::{
     Embedding, Folder, GenerateInputs, GeneratedImages, Model, PipelineError, Preview, Progress, Recipe, RecipeDraft,
-    Session, Stage, denoise_seconds_left, encode_png, read_image,
+    Session, Stage, UpscalerFile, denoise_seconds_left, encode_png, is_named, read_image,
 };
 use crate::program::{ParseProgramError, Program};
 use crate::text::Tokenizer;
@@ -290,6 +290,12 @@ impl Engine {
         Ok(self.device.borrow_mut().get_or_insert(device).clone())
     }
 
+    /// Opens the upscaling network of the first inspected file that `fits`.
+    pub(super) async fn upscaler(&self, fits: &dyn Fn(&Place) -> bool) -> Result<Option<UpscalerFile>, PipelineError> {
+        let Some(file) = self.files.borrow().values().find(|file| fits(file)).cloned() else { return Ok(None) };
+        Ok(Some(UpscalerFile::open(TensorFile::open(file.name, file.source).await?)?))
+    }
+
     pub(super) async fn draw(
         &self,
         opened: &mut Opened,
@@ -309,8 +315,20 @@ impl Engine {
             embeddings.extend(opened.embedding(&self.files, &choice.sha256).await?);
         }
         let embeddings: Vec<&Embedding> = embeddings.iter().map(Rc::as_ref).collect();
-        let inputs =
-            GenerateInputs { adapters: &adapters, embeddings: &embeddings, init, mask, preview, latents_only: false };
+        let network = recipe.hires.as_ref().and_then(|hires| hires.network.as_deref());
+        let upscaler = match network {
+            Some(name) => self.upscaler(&|file| is_named(name, &file.name)).await?,
+            None => None,
+        };
+        let inputs = GenerateInputs {
+            adapters: &adapters,
+            embeddings: &embeddings,
+            init,
+            mask,
+            upscaler: upscaler.as_ref(),
+            preview,
+            latents_only: false,
+        };
         let mut denoise_start_ms: Option<f64> = None;
         let mut on_step = |progress: Progress| {
             let seconds_left = (progress.stage == Stage::Denoise).then(|| {

@@ -37,20 +37,22 @@ pub(super) fn rng_label(rng: Rng) -> &'static str {
     }
 }
 
-/// Returns the web UI's label of an upscaler.
-pub(super) fn upscaler_label(upscaler: Upscaler) -> &'static str {
-    match upscaler {
-        Upscaler::Latent => "Latent",
-        Upscaler::Pixels => "None",
+/// Returns the web UI's label of an upscaler or network.
+pub(super) fn upscaler_label(upscaler: Upscaler, network: Option<&str>) -> &str {
+    match (upscaler, network) {
+        (Upscaler::Latent, _) => "Latent",
+        (Upscaler::Pixels, Some(network)) => network,
+        (Upscaler::Pixels, None) => "None",
     }
 }
 
-/// Parses an upscaler's label. The web UI's other latent upscalers and its upscaling networks have no
-/// counterpart here.
-pub(super) fn upscaler(label: &str) -> Option<Upscaler> {
+/// Parses an upscaler's label; None for a network's. Whether it is another one here is returned too.
+pub(super) fn upscaler(label: &str) -> Option<(Upscaler, bool)> {
     match normalize(label).as_str() {
-        "latent" => Some(Upscaler::Latent),
-        "none" | "pixels" => Some(Upscaler::Pixels),
+        "latent" => Some((Upscaler::Latent, false)),
+        label if label.starts_with("latent") => Some((Upscaler::Latent, true)),
+        "none" | "pixels" | "lanczos" => Some((Upscaler::Pixels, false)),
+        "nearest" => Some((Upscaler::Pixels, true)),
         _ => None,
     }
 }
