@@ -119,7 +119,7 @@ fn the_upscaler_of_hires_fix_is_a_network_or_interpolates_where_it_worked() {
         ));
         (info.hires.map(|hires| (hires.scale, hires.upscaler, hires.network)), info.leftovers.len())
     };
-    let network = Some("R-ESRGAN 4x+".to_owned());
+    let network = Some("RealESRGAN_x4plus".to_owned());
     assert_eq!(read("R-ESRGAN 4x+", "Hires upscale: 2"), (Some((2.0, Upscaler::Pixels, network)), 0));
     assert_eq!(read("Latent (bicubic)", "Hires upscale: 2"), (Some((2.0, Upscaler::Latent, None)), 1));
     assert_eq!(read("Latent", "Hires resize: 1024x1536"), (Some((2.0, Upscaler::Latent, None)), 0));

@@ -343,6 +343,8 @@ export function createEffects({ client, readers, reach, send, getState }) {
         return void saved(() => saveDrawing(action.drawing));
       case "image/copy":
         return void copy(() => copyImage(imageFile(action.drawing)), t("tools.the_image"));
+      case "image/enlarge":
+        return void saved(async () => (await import("./gallery/enlarge.js")).enlarge({ client, jobs, getState }, action.drawing));
       case "image/start":
       case "image/inpaint":
         return sendOn(action);

@@ -1,7 +1,7 @@
 /** State -> the recipe that its form means, and what else decides an image. Pure. */
 
 import { RANDOM_SEED } from "./form.js";
-import { entryById, loraNamed, loraOptions, stem } from "./select.js";
+import { entryById, loraNamed, loraOptions, stem, upscalers } from "./select.js";
 import { t } from "./words.js";
 
 /** @typedef {import("./types.d.ts").State} State */
@@ -84,9 +84,15 @@ export function plainRecipe({ form, base, start, mask, demo, files }) {
     ...(start && { denoise: form.denoise }),
     ...(start && mask && { masked: true }),
     ...(form.eta !== null && base.info.fresh.includes(sampler) && { eta: form.eta }),
-    ...(form.hires && { hires: { scale: form.hiresScale, denoise: form.hiresDenoise, upscaler: form.hires, ...(form.hiresSteps && { steps: form.hiresSteps }) } }),
+    ...(form.hires && { hires: { scale: form.hiresScale, denoise: form.hiresDenoise, ...upscalerOf(form.hires, files), ...(form.hiresSteps && { steps: form.hiresSteps }) } }),
     ...embeddings(files, `${prompt} ${negative}`),
   };
+}
+
+/** What a second pass makes larger; pixels are interpolated while the upscaler of this name is not open. @param {string} hires @param {State["files"]} files @returns {Pick<NonNullable<Recipe["hires"]>, "upscaler" | "network">} */
+function upscalerOf(hires, files) {
+  if (hires === "latent" || hires === "pixels") return { upscaler: hires };
+  return { upscaler: "pixels", ...(upscalers({ files }).includes(hires) && { network: hires }) };
 }
 
 /** What only A1111's images have. @param {State["form"]} form @returns {Partial<Recipe>} */

@@ -4,7 +4,7 @@ Weights and images are not stored: both sides compute them from (seed, index), s
 recognizes each network by its keys and shapes. `compact.pth` is a file as Real-ESRGAN's authors write it. `tiled` is its
 enlargement of an image in tiles, put together with Pillow as AUTOMATIC1111's web UI does, and Pillow's Lanczos of that.
 
-    pip install torch numpy safetensors spandrel pillow
+    pip install torch numpy safetensors spandrel pillow==9.5.0  # the version that the web UI pins: others resize in another order
     python tests/make/upscalers.py
 """
 

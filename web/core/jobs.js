@@ -18,7 +18,7 @@ export const LANES = { gpu: 1, read: 1, edit: 1, disk: 3 };
 const PAUSE = 250;
 
 /** @typedef {keyof typeof LANES} Lane */
-/** @typedef {"generate" | "grid" | "live" | "open" | "bench" | "read" | "folder" | "preview" | "make" | "download" | "keep" | "compare_base"} Kind */
+/** @typedef {"generate" | "grid" | "enlarge" | "live" | "open" | "bench" | "read" | "folder" | "preview" | "make" | "download" | "keep" | "compare_base"} Kind */
 /** @typedef {"waiting" | "running" | "pausing" | "cancelling"} Status */
 /** @typedef {{ id: number, lane: Lane, kind: Kind, name: string, status: Status, done: number | null }} JobState `name`: a file's or a model's, "" for none; `done`: 0 to 1, null if it is not known */
 

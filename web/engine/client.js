@@ -143,6 +143,16 @@ export class EngineClient {
     return this.#call("generate", { recipe, ...given }, onProgress);
   }
 
+  /**
+   * An image, larger by an upscaler that the worker knows; the file says the recipe of the image.
+   * @param {{ recipe: import("./types.d.ts").Recipe, sha256: string, rgba: Uint8ClampedArray, width: number }} given
+   * @param {(progress: Progress) => void} onProgress
+   * @returns {Promise<import("./types.d.ts").GeneratedImage>}
+   */
+  enlarge(given, onProgress) {
+    return this.#call("enlarge", given, onProgress);
+  }
+
   /** What an image says of how it was made. @param {string} name @param {Uint8Array} bytes @returns {Promise<import("./types.d.ts").ImageInfo>} */
   readImage(name, bytes) {
     return this.#bridge.repeated(() => this.#call("readImage", { name, bytes }));

@@ -52,6 +52,7 @@ const calls = {
   openModel: (engine, { name, files }) => engine.open_model(name, files.map(found)),
   openCheckpoint: (engine, { name, place, merges, vae }) => engine.open_checkpoint(name, found(place), merges, vae && found(vae)),
   generate: drawn,
+  enlarge: (engine, { recipe, sha256, rgba, width }, onProgress) => engine.enlarge(recipe, sha256, rgba, width, onProgress),
   benchNames: (engine, { full }) => engine.bench_names(full),
   benchRoof: (engine) => engine.bench_roof(),
   benchCase: async (engine, { full, name }) => (await engine.bench_case(full, name, false)).row,

@@ -9,7 +9,7 @@ import { clipMerges } from "./merges.js";
 import { pixelsOf } from "../images.js";
 import { laterSeed } from "../form.js";
 import { activeLabels, activeRows, canRedraw, causeOf, modelKey, plainRecipe, sameRecipe, seeded, stackedRecipe } from "../recipe.js";
-import { entryById, overallProgress, usable } from "../select.js";
+import { entryById, overallProgress, usable, withoutExtension } from "../select.js";
 import { t } from "../words.js";
 
 /** @typedef {import("../types.d.ts").State} State */
@@ -131,12 +131,13 @@ export function createRunner({ client, jobs, send, getState, bringLora, read }) 
     return choices;
   }
 
-  /** Textual inversions that the recipe calls, each known to the worker. @param {Recipe} recipe */
-  async function embeddings({ embeddings = [] }) {
-    for (const { sha256 } of embeddings) {
-      const entry = getState().files.find(({ report }) => report?.sha256 === sha256);
-      const kept = entry && keptOf(entry.id);
-      if (kept && !client.known.has(sha256)) await client.remember(sha256, kept);
+  /** Textual inversions and the upscaler that the recipe calls, each known to the worker. @param {Recipe} recipe */
+  async function others({ embeddings = [], hires }) {
+    const isCalled = (/** @type {import("../types.d.ts").Entry} */ { name, report }) =>
+      embeddings.some(({ sha256 }) => report?.sha256 === sha256) || (report?.kind === "upscaler" && withoutExtension(name) === hires?.network);
+    for (const { id, report } of getState().files.filter(isCalled)) {
+      const kept = keptOf(id);
+      if (kept && report && !client.known.has(report.sha256)) await client.remember(report.sha256, kept);
     }
   }
 
@@ -167,7 +168,7 @@ export function createRunner({ client, jobs, send, getState, bringLora, read }) 
     const state = seeded(getState(), seed);
     const [plain, cause, loras] = [plainRecipe(state), causeOf(state), activeLabels(state)];
     const recipe = stackedRecipe(state, plain, await orAbort(signal, adapters(state)));
-    await orAbort(signal, embeddings(plain));
+    await orAbort(signal, others(plain));
     const start = await startOf(state, plain);
     return { plain, recipe, cause, loras, start };
   }
@@ -219,7 +220,7 @@ export function createRunner({ client, jobs, send, getState, bringLora, read }) 
       const asked = { ...state, form };
       const plain = plainRecipe(asked);
       const recipe = stackedRecipe(asked, plain, await orAbort(signal, adapters(asked)));
-      await orAbort(signal, embeddings(plain));
+      await orAbort(signal, others(plain));
       const image = await draw(making, recipe, await startOf(state, plain), at + 1, forms.length);
       send({ type: "grid/drawn", at, cell: { image, recipe, loras: activeLabels(asked) } });
     }

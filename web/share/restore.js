@@ -4,7 +4,7 @@
  */
 
 import { EMPTY_ROW } from "../form.js";
-import { entryById, loraNamed, stem, usable } from "../select.js";
+import { entryById, loraNamed, stem, upscalers, usable } from "../select.js";
 import { t, word } from "../words.js";
 import { checkedRecipe } from "./schema.js";
 
@@ -53,6 +53,8 @@ export function restored(state, file, { recipe, draft, problems }, again = t("re
     const isIt = (/** @type {import("../types.d.ts").Entry} */ { report, name: file }) => (sha256.length === 64 ? report?.sha256 === sha256 : stem(file) === stem(name) && (!sha256 || hasHash(report, sha256)));
     if (!state.files.some(isIt)) missing.push(t("restore.no_words", { name: name + hashOf(sha256), again }));
   }
+  const { hires = "" } = told.change;
+  if (!["", "latent", "pixels", ...upscalers(state)].includes(hires)) missing.push(t("restore.no_upscaler", { name: hires }));
   return {
     change: { ...told.change, ...(told.denoise !== null && { denoise: told.denoise }), loras: rows.length ? rows : [EMPTY_ROW] },
     model,
@@ -124,7 +126,7 @@ function settingsOf({ emphasis, pad_conds, zero_snr, web_ui, variation, seed_res
 
 /** @param {import("../engine/types.d.ts").Hires | null | undefined} hires @returns {Partial<Form>} */
 function secondPass(hires) {
-  return hires ? { hires: hires.upscaler ?? "latent", hiresScale: hires.scale, hiresDenoise: hires.denoise, hiresSteps: hires.steps ?? 0 } : { hires: "" };
+  return hires ? { hires: hires.network ?? hires.upscaler ?? "latent", hiresScale: hires.scale, hiresDenoise: hires.denoise, hiresSteps: hires.steps ?? 0 } : { hires: "" };
 }
 
 /** Whether a file has the hash that is meant: the whole file's SHA-256 or that of what stands behind its header, at any length that sites cut it to. @param {import("../engine/types.d.ts").Report | null} report @param {string} hash */

@@ -143,6 +143,7 @@ const FIELDS = {
         denoise: number(0, 1),
         steps: whole(0, 1000),
         upscaler: choice({ latent: true, pixels: true }),
+        network: text(300),
       },
       ["scale", "denoise"],
     ),

@@ -10,6 +10,8 @@ mod bake;
 mod compare;
 #[path = "lora-loupe/convert.rs"]
 mod convert;
+#[path = "lora-loupe/device.rs"]
+mod device;
 #[path = "lora-loupe/extract.rs"]
 mod extract;
 #[path = "lora-loupe/files.rs"]

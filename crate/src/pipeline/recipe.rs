@@ -146,7 +146,7 @@ pub struct Hires {
     #[serde(default)]
     #[ts(optional, as = "Option<Upscaler>")]
     pub upscaler: Upscaler,
-    /// Network that enlarges the pixels: its file's name without extension, or the name that A1111 lists.
+    /// Network that enlarges the pixels: its file's name without extension.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub network: Option<String>,

@@ -16,16 +16,6 @@ use std::collections::HashMap;
 /// Maximum number of times that a network is applied to its own result.
 const MAX_PASSES: usize = 3;
 
-/// AUTOMATIC1111's names of networks that it fetches itself, and the stems of their files.
-const NAMES: [(&str, &str); 6] = [
-    ("R-ESRGAN 4x+", "RealESRGAN_x4plus"),
-    ("R-ESRGAN 4x+ Anime6B", "RealESRGAN_x4plus_anime_6B"),
-    ("R-ESRGAN 2x+", "RealESRGAN_x2plus"),
-    ("R-ESRGAN General 4xV3", "realesr-general-x4v3"),
-    ("R-ESRGAN General WDN 4xV3", "realesr-general-wdn-x4v3"),
-    ("R-ESRGAN AnimeVideo", "realesr-animevideov3"),
-];
-
 /// Order of an image's channels in a network's input and output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Channels {
@@ -59,9 +49,7 @@ impl UpscalerFile {
 
 /// Returns whether a recipe's name of an upscaler is that of this file.
 pub fn is_named(name: &str, file: &str) -> bool {
-    let stem = |file: &str| file_stem(file).to_lowercase();
-    let known = NAMES.iter().find(|(label, _)| label.eq_ignore_ascii_case(name)).map(|(_, stem)| *stem);
-    [Some(name), known].into_iter().flatten().any(|name| stem(name) == stem(file))
+    file_stem(name).eq_ignore_ascii_case(file_stem(file))
 }
 
 /// An upscaling network on a device.

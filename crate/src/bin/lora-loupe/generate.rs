@@ -1,14 +1,13 @@
 //! `generate` command: images from a prompt, as PNG files.
 
+use crate::device::{DeviceChoice, open_device};
 use crate::files;
 use crate::lora::Lora;
 use crate::upscale;
 use crate::values::size;
 use crate::web_ui::WebUiArguments;
 use lora_loupe::analysis::hashes;
-use lora_loupe::device::Device;
 use lora_loupe::formats::ByteSource;
-use lora_loupe::gpu::{Gpu, KernelConfig};
 use lora_loupe::pipeline::{
     AdapterChoice, Embedding, EmbeddingChoice, Folder, GenerateInputs, GeneratedImages, Hires, Model, Progress, Recipe,
     RecipeDraft, Rng, Session, Stage, Upscaler, decode_png, denoise_seconds_left, encode_png, file_stem,
@@ -28,17 +27,6 @@ use std::time::Instant;
 
 /// Path of the bundled demo model in the source tree.
 pub const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../web/public/demo/model");
-
-/// Where the networks run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum DeviceChoice {
-    /// The GPU if there is one, not emulated in software; else the CPU
-    Auto,
-    /// The GPU, also one that is emulated in software
-    Gpu,
-    /// The CPU, with all cores
-    Cpu,
-}
 
 /// Generate images with a model and any number of LoRAs
 #[derive(clap::Args)]
@@ -221,18 +209,6 @@ async fn generate(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     }
     print_summary(arguments, &recipe, &generated, &session, seconds)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Opens the device of this choice.
-pub async fn open_device(choice: DeviceChoice) -> Result<(Device, KernelConfig), Box<dyn Error>> {
-    let gpu = match choice {
-        DeviceChoice::Cpu => None,
-        DeviceChoice::Gpu => Some(Gpu::open().await?),
-        DeviceChoice::Auto => Gpu::open().await.ok().filter(|gpu| !gpu.info().software),
-    };
-    let Some(gpu) = gpu else { return Ok((Device::CPU, KernelConfig::CPU)) };
-    let config = gpu.self_test(&gpu.default_config()).await?;
-    Ok((Rc::new(gpu).into(), config))
 }
 
 /// Opens the LoRAs and returns with them their entries in the recipe.

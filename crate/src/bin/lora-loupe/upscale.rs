@@ -1,7 +1,7 @@
 //! `upscale` command: an image, enlarged by a network.
 
+use crate::device::{DeviceChoice, open_device};
 use crate::files;
-use crate::generate::{DeviceChoice, open_device};
 use lora_loupe::pipeline::{Channels, DecodedImage, Enlarger, Tiling, UpscalerFile, decode_png, encode_png};
 use lora_loupe::weights::TensorFile;
 use std::error::Error;

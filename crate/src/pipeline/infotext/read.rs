@@ -193,7 +193,7 @@ impl Reader {
     /// Any other label is that of an upscaling network, which works on pixels.
     fn upscaler(&mut self, label: &str) {
         let Some((upscaler, is_another)) = names::upscaler(label) else {
-            self.hires_network = Some(label.into());
+            self.hires_network = Some(names::network(label).into());
             return self.hires_upscaler = Some(Upscaler::Pixels);
         };
         self.hires_upscaler = Some(upscaler);
