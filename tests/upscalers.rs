@@ -268,7 +268,7 @@ fn other_files_are_refused_by_name() {
     ];
     check(&hat, "HAT");
     check(&["params.conv_first.weight", "params.layers.0.blocks.0.ffn.sg.norm.weight"], "DAT");
-    check(&["lora_unet_mid_block.lora_up.weight"], "no upscaler");
+    check(&["lora_unet_mid_block.lora_up.weight"], "no known upscaler");
     check(&["body.0.weight", "body.1.weight"], "`body.0`");
     // Every tensor of a network is needed, with its shape.
     for case in cases() {

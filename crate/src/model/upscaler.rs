@@ -90,11 +90,11 @@ pub struct DenseBlock {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum UpscalerError {
     /// Not an upscaler.
-    #[error("this is no upscaler that is known; ESRGAN, ESRGAN+, Real-ESRGAN and Real-ESRGAN Compact are")]
+    #[error("this is no known upscaler: ESRGAN, ESRGAN+, Real-ESRGAN and Real-ESRGAN Compact are drawn")]
     Unknown,
     /// Another architecture.
     #[error(
-        "this is an upscaler of the architecture {0}; only ESRGAN, ESRGAN+, Real-ESRGAN and its Compact can be drawn"
+        "this is an upscaler of the architecture {0}; only ESRGAN, ESRGAN+, Real-ESRGAN and Real-ESRGAN Compact are drawn"
     )]
     Other(&'static str),
     /// A tensor that is missing or of another shape.
@@ -196,7 +196,7 @@ impl Tensors<'_> {
         let mut inputs = width;
         let mut conv = |number: &str| {
             let conv = self.conv(&name(number), inputs)?;
-            inputs += conv.bias_len().max(conv.weight_shape()[0]);
+            inputs += conv.weight_shape()[0];
             Ok(conv)
         };
         let convs = [conv("1")?, conv("2")?, conv("3")?, conv("4")?, conv("5")?];

@@ -61,7 +61,7 @@ pub struct Enlarger<'a> {
     channels: Channels,
     weights: HashMap<String, Tensor>,
     /// The network for tiles of this width and height.
-    runner: Option<((usize, usize), Runner)>,
+    runner: Option<([usize; 2], Runner)>,
 }
 
 impl<'a> Enlarger<'a> {
@@ -127,8 +127,10 @@ impl<'a> Enlarger<'a> {
     ) -> Result<DecodedImage, PipelineError> {
         let (scale, multiple) = (self.upscaler.net.scale, self.upscaler.net.size_multiple());
         let size = [tile.width, tile.height].map(|length| length.next_multiple_of(multiple));
-        self.plan(size.into()).await?;
-        let Some((_, runner)) = &self.runner else { return Err(PipelineError::Cancelled) };
+        let runner = match self.runner.take() {
+            Some((planned, runner)) if planned == size => runner,
+            _ => self.runner(size).await?,
+        };
         let channel = |index: usize| if self.channels == Channels::Bgr { 2 - index } else { index };
         let mut input = Vec::with_capacity(3 * size[0] * size[1]);
         for at in 0..size[0] * size[1] {
@@ -144,6 +146,7 @@ impl<'a> Enlarger<'a> {
             let hint = "its file may be damaged".into();
             return Err(PipelineError::NotFinite { when: "upscaling".into(), network: "upscaler", layer, hint });
         }
+        self.runner = Some((size, runner));
         let (width, height, row) = (tile.width * scale, tile.height * scale, 3 * size[0] * scale);
         let value = |at: usize| to_byte(enlarged[at].clamp(0.0, 1.0) * 255.0);
         let pixel = |y: usize, x: usize| (0..3).map(move |index| value(y * row + 3 * x + channel(index)));
@@ -151,13 +154,9 @@ impl<'a> Enlarger<'a> {
         Ok(DecodedImage { width, height, rgb })
     }
 
-    /// Plans the network for tiles of this size, and loads its weights, unless it is there.
-    async fn plan(&mut self, size: (usize, usize)) -> Result<(), PipelineError> {
-        if self.runner.as_ref().is_some_and(|(planned, _)| *planned == size) {
-            return Ok(());
-        }
-        self.runner = None;
-        let plan = upscaler(&self.upscaler.net, size.1, size.0)?;
+    /// Plans the network for tiles of this width and height, and loads its weights if they are not there.
+    async fn runner(&mut self, [width, height]: [usize; 2]) -> Result<Runner, PipelineError> {
+        let plan = upscaler(&self.upscaler.net, height, width)?;
         let limit = upscaler_strip(&plan, self.config.max_binding);
         let plan = plan.strip_mined(limit)?.fuse_epilogues();
         for (name, layout, _) in plan.weights() {
@@ -169,8 +168,7 @@ impl<'a> Enlarger<'a> {
         }
         let runner = Runner::new(self.device, self.config, &plan, &|name| self.weights.get(name).cloned()).await?;
         runner.set_scalars(&vec![1.0; plan.scalars.len()]);
-        self.runner = Some((size, runner));
-        Ok(())
+        Ok(runner)
     }
 }
 

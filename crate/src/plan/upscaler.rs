@@ -52,10 +52,10 @@ fn rrdb(b: &mut Builder, net: &RrdbNet, image: ValueId) -> Result<ValueId, PlanE
         for block in block {
             x = dense(b, block, x)?;
         }
-        x = scaled_residual(b, start, x, &block[2].convs[4].path)?;
+        x = scaled_residual(b, start, x, &block[2].convs[4])?;
     }
     x = b.module(&net.trunk, x)?;
-    x = b.push(Add { broadcast: Broadcast::None }, &[first, x], &format!("{}.add", net.trunk.path))?;
+    x = sum(b, first, x, &net.trunk)?;
     for conv in &net.up {
         let [height, width] = [b.shape(x)[1], b.shape(x)[2]].map(|length| 2 * length);
         x = b.push(Upsample { height, width }, &[x], &conv.path)?;
@@ -67,31 +67,32 @@ fn rrdb(b: &mut Builder, net: &RrdbNet, image: ValueId) -> Result<ValueId, PlanE
 
 fn dense(b: &mut Builder, block: &DenseBlock, x: ValueId) -> Result<ValueId, PlanError> {
     let [one, two, three, four, five] = &block.convs;
-    let mut all = x;
-    let mut second = x;
-    for (index, conv) in [one, two, three, four].into_iter().enumerate() {
-        let mut y = activated(b, conv, all)?;
-        let add = |b: &mut Builder, to, from| {
-            b.push(Add { broadcast: Broadcast::None }, &[to, from], &format!("{}.add", conv.path))
-        };
-        match (&block.skip, index) {
-            (Some(skip), 1) => {
-                let skipped = b.module(skip, x)?;
-                y = add(b, y, skipped)?;
-                second = y;
-            }
-            (Some(_), 3) => y = add(b, y, second)?,
-            _ => {}
-        }
-        all = b.push(Concat {}, &[all, y], &format!("{}.concat", conv.path))?;
+    let first = activated(b, one, x)?;
+    let all = b.push(Concat {}, &[x, first], &format!("{}.concat", one.path))?;
+    let mut second = activated(b, two, all)?;
+    if let Some(skip) = &block.skip {
+        let skipped = b.module(skip, x)?;
+        second = sum(b, second, skipped, two)?;
     }
+    let all = b.push(Concat {}, &[all, second], &format!("{}.concat", two.path))?;
+    let third = activated(b, three, all)?;
+    let all = b.push(Concat {}, &[all, third], &format!("{}.concat", three.path))?;
+    let mut fourth = activated(b, four, all)?;
+    if block.skip.is_some() {
+        fourth = sum(b, fourth, second, four)?;
+    }
+    let all = b.push(Concat {}, &[all, fourth], &format!("{}.concat", four.path))?;
     let y = b.module(five, all)?;
-    scaled_residual(b, x, y, &five.path)
+    scaled_residual(b, x, y, five)
 }
 
-fn scaled_residual(b: &mut Builder, x: ValueId, y: ValueId, path: &str) -> Result<ValueId, PlanError> {
+fn sum(b: &mut Builder, x: ValueId, y: ValueId, conv: &Module) -> Result<ValueId, PlanError> {
+    b.push(Add { broadcast: Broadcast::None }, &[x, y], &format!("{}.add", conv.path))
+}
+
+fn scaled_residual(b: &mut Builder, x: ValueId, y: ValueId, conv: &Module) -> Result<ValueId, PlanError> {
     let scalar = b.scalar("one").0;
-    b.push(Axpy { scalar, factor: RESIDUAL_SCALE, gate: false }, &[x, y], &format!("{path}.residual"))
+    b.push(Axpy { scalar, factor: RESIDUAL_SCALE, gate: false }, &[x, y], &format!("{}.residual", conv.path))
 }
 
 fn activated(b: &mut Builder, conv: &Module, x: ValueId) -> Result<ValueId, PlanError> {
