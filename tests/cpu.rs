@@ -67,7 +67,7 @@ fn fused_products_agree_with_their_definition() {
             let (x, y, wide): (&[usize], &[usize], &[usize]) =
                 (&[batch, tokens, k], &[batch, tokens, n], &[batch, n + 7]);
             check(linear, &[x, &[n, k], &[n], wide, y]);
-            for function in [Activation::Silu, Activation::Gelu, Activation::QuickGelu] {
+            for function in [Activation::Silu, Activation::Gelu, Activation::QuickGelu, Activation::LeakyRelu] {
                 let epilogue = Epilogue { activation: Some(function), ..all };
                 check(Matmul { epilogue, transpose_b: false, ..linear }, &[x, &[k, n], &[n], wide, y]);
             }

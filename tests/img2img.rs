@@ -3,14 +3,17 @@
 
 #![cfg(not(target_os = "wasi"))] // needs a GPU
 
-use lora_loupe::pipeline::{Filter, GenerateInputs, Hires, Recipe, Upscaler, resize};
+use lora_loupe::pipeline::{Filter, GenerateInputs, Hires, Progress, Recipe, Stage, Upscaler, UpscalerFile, resize};
+use lora_loupe::program::Program;
+use lora_loupe::weights::TensorFile;
 use lora_loupe_tests::cases::cases;
 use lora_loupe_tests::compare::{LATENTS, close, max_abs, rel_rms};
 use lora_loupe_tests::draw::latents;
-use lora_loupe_tests::golden::Tensor;
+use lora_loupe_tests::golden::{self, Tensor};
 use lora_loupe_tests::mini::full;
 use lora_loupe_tests::numbers::numbers;
 use std::ops::ControlFlow;
+use std::rc::Rc;
 
 fn init_image(recipe: &Recipe) -> Vec<f32> {
     let data = numbers(11, 3 * recipe.height * recipe.width, 1.0, 0.0).iter().map(|x| x * 0.9).collect();
@@ -58,6 +61,42 @@ fn batches_from_one_image() {
 }
 
 #[test]
+fn hires_fix_by_an_upscaling_network() {
+    pollster::block_on(async {
+        let mut session = full().await;
+        let (_, recipe, _) = cases("hires").remove(0);
+        let source = Rc::new(golden::bytes("golden/upscalers/compact.pth"));
+        let upscaler = UpscalerFile::open(TensorFile::open("compact.pth".into(), source).await.expect("a file"));
+        let upscaler = upscaler.expect("a network");
+        let hires = |network: Option<&str>| Hires {
+            scale: 1.5,
+            denoise: 0.5,
+            steps: 2,
+            upscaler: Upscaler::Pixels,
+            network: network.map(str::to_owned),
+        };
+        for program in [Program::Diffusers, Program::A1111] {
+            let recipe = |network| Recipe { program, hires: Some(hires(network)), ..recipe.clone() };
+            let given = GenerateInputs { upscaler: Some(&upscaler), ..GenerateInputs::default() };
+            let by_network = latents(&mut session, &recipe(Some("compact")), &given).await;
+            let interpolated = latents(&mut session, &recipe(None), &given).await;
+            assert!(rel_rms(&by_network, &interpolated) > 1e-2, "the network has an effect");
+            let mut stages = Vec::new();
+            let mut on_progress = |progress: Progress| {
+                stages.push(progress.stage);
+                ControlFlow::Continue(())
+            };
+            let image = session.generate(&recipe(Some("compact")), &given, &mut on_progress).await.expect("an image");
+            assert_eq!((image.height, image.width), recipe(None).size_times(1.5, 8));
+            assert!(stages.contains(&Stage::Upscale));
+            let none = GenerateInputs::default();
+            let result = session.generate(&recipe(Some("other")), &none, &mut |_| ControlFlow::Continue(())).await;
+            assert!(result.expect_err("no file").to_string().contains("the upscaler other, which is not open"));
+        }
+    });
+}
+
+#[test]
 fn hires_fix() {
     pollster::block_on(async {
         let mut session = full().await;
@@ -68,8 +107,9 @@ fn hires_fix() {
                 denoise: value("strength"),
                 steps: value("second") as usize,
                 upscaler: Upscaler::Latent,
+                network: None,
             };
-            let recipe = Recipe { hires: Some(hires), ..recipe };
+            let recipe = Recipe { hires: Some(hires.clone()), ..recipe };
             let got = latents(&mut session, &recipe, &GenerateInputs::default()).await;
             close(&format!("{case}"), &got, &wanted, LATENTS);
 
@@ -82,7 +122,7 @@ fn hires_fix() {
             assert!(rel_rms(&image.latents, &wanted) > 1e-2, "upscaled pixels give another initial image");
         }
         let (_, recipe, _) = cases("hires").remove(0);
-        let hires = Hires { scale: 0.9, denoise: 0.5, steps: 0, upscaler: Upscaler::Latent };
+        let hires = Hires { scale: 0.9, denoise: 0.5, steps: 0, upscaler: Upscaler::Latent, network: None };
         assert!(
             Recipe { hires: Some(hires), ..recipe }
                 .check(8)

@@ -112,16 +112,19 @@ fn only_texts_with_parameters_are_infotexts() {
 }
 
 #[test]
-fn hires_fix_without_the_upscaler_interpolates_where_it_worked() {
+fn the_upscaler_of_hires_fix_is_a_network_or_interpolates_where_it_worked() {
     let read = |upscaler: &str, size: &str| {
         let info = read_infotext(&format!(
             "a\nSteps: 6, Sampler: Euler, Denoising strength: 0.4, {size}, Hires upscaler: {upscaler}, Size: 512x768"
         ));
-        (info.hires.map(|hires| (hires.scale, hires.upscaler)), info.leftovers.len())
+        (info.hires.map(|hires| (hires.scale, hires.upscaler, hires.network)), info.leftovers.len())
     };
-    assert_eq!(read("R-ESRGAN 4x+", "Hires upscale: 2"), (Some((2.0, Upscaler::Pixels)), 1));
-    assert_eq!(read("Latent (bicubic)", "Hires upscale: 2"), (Some((2.0, Upscaler::Latent)), 1));
-    assert_eq!(read("Latent", "Hires resize: 1024x1536"), (Some((2.0, Upscaler::Latent)), 0));
+    let network = Some("RealESRGAN_x4plus".to_owned());
+    assert_eq!(read("R-ESRGAN 4x+", "Hires upscale: 2"), (Some((2.0, Upscaler::Pixels, network)), 0));
+    assert_eq!(read("Latent (bicubic)", "Hires upscale: 2"), (Some((2.0, Upscaler::Latent, None)), 1));
+    assert_eq!(read("Latent", "Hires resize: 1024x1536"), (Some((2.0, Upscaler::Latent, None)), 0));
+    assert_eq!(read("Lanczos", "Hires upscale: 2"), (Some((2.0, Upscaler::Pixels, None)), 0));
+    assert_eq!(read("Nearest", "Hires upscale: 2"), (Some((2.0, Upscaler::Pixels, None)), 1));
     assert_eq!(read("Latent", "Hires resize: 1024x1024").0, None, "it changes the shape");
 }
 
@@ -226,7 +229,7 @@ fn web_ui_1_10_texts_are_read() {
     let expected = [("ADetailer prompt", "a \"face\", sharp\nSteps: 3")];
     assert_eq!(info.embeddings, [EmbeddingMention { name: "neg".into(), hash: Some("5e40d722fc3d".into()) }]);
     assert_eq!((info.origin, info.program), (Some(Origin::A1111), Program::A1111));
-    let hires = Hires { scale: 1.5, denoise: 0.4, steps: 0, upscaler: Upscaler::Latent };
+    let hires = Hires { scale: 1.5, denoise: 0.4, steps: 0, upscaler: Upscaler::Latent, network: None };
     assert_eq!(info.hires, Some(hires));
     assert_eq!(leftovers(&info), expected);
 }
@@ -236,7 +239,7 @@ fn hires_fix_of_unknown_size_is_reported_as_leftovers() {
     let info = read_infotext(
         "a\nSteps: 6, Sampler: Euler, Denoising strength: 0.4, Hires steps: 3, Hires upscaler: Latent, Size: 512x512",
     );
-    assert_eq!((info.hires, info.denoise), (None, None));
+    assert_eq!((&info.hires, info.denoise), (&None, None));
     let expected = [("Hires steps", "3"), ("Hires upscaler", "Latent"), ("Denoising strength", "0.4")];
     assert_eq!(leftovers(&info), expected);
 }
@@ -536,7 +539,7 @@ prop_compose! {
         schedule in prop::option::of(prop::sample::select(SigmaSpacing::ALL.to_vec())),
         (model, model_hash) in (prop::option::of(any::<String>()), prop::option::of("[0-9a-f]{10}")),
         (denoise, clip_skip, eta) in (prop::option::of(0f64..=1.0), prop::option::of(2usize..13), prop::option::of(0f64..=1.0)),
-        hires in prop::option::of((1.01f64..4.0, 0f64..=1.0, 0usize..90, prop::sample::select(vec![Upscaler::Latent, Upscaler::Pixels]))),
+        hires in prop::option::of((1.01f64..4.0, 0f64..=1.0, 0usize..90, prop::sample::select(vec![Upscaler::Latent, Upscaler::Pixels]), prop::option::of("[a-zA-Z][a-zA-Z0-9+_ -]{0,20}[a-z0-9+]"))),
         embeddings in prop::collection::btree_map("[a-z][a-z0-9-]{0,8}", "[0-9a-f]{12}", 0..3),
         (emphasis, pad_conds, is_zero_snr) in (prop::sample::select(vec![None, Some(Emphasis::NoNorm), Some(Emphasis::Ignore)]), any::<bool>(), any::<bool>()),
         (rng, version, (web_ui, variation, seed_resize)) in (
@@ -569,7 +572,13 @@ prop_compose! {
             // With hires fix the field holds the denoising strength of the second pass.
             denoise: denoise.filter(|_| hires.is_none()),
             eta,
-            hires: hires.map(|(scale, denoise, steps, upscaler)| Hires { scale, denoise, steps, upscaler }),
+            hires: hires.map(|(scale, denoise, steps, upscaler, network)| Hires {
+                scale,
+                denoise,
+                steps,
+                upscaler,
+                network: network.filter(|_| upscaler == Upscaler::Pixels),
+            }),
             clip_skip,
             rng: Some(rng),
             web_ui,

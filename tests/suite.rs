@@ -37,5 +37,6 @@ mod single_file;
 mod strips;
 mod text;
 mod types;
+mod upscalers;
 mod webui;
 mod webui_prompts;

@@ -1,7 +1,7 @@
 /** State -> the recipe that its form means, and what else decides an image. Pure. */
 
 import { RANDOM_SEED } from "./form.js";
-import { entryById, loraNamed, loraOptions, stem } from "./select.js";
+import { entryById, loraNamed, loraOptions, stem, upscalers } from "./select.js";
 import { t } from "./words.js";
 
 /** @typedef {import("./types.d.ts").State} State */
@@ -117,12 +117,23 @@ export function plainRecipe({ form, base, start, mask, demo, files }) {
       hires: {
         scale: form.hiresScale,
         denoise: form.hiresDenoise,
-        upscaler: form.hires,
+        ...upscalerOf(form.hires, files),
         ...(form.hiresSteps && { steps: form.hiresSteps }),
       },
     }),
     ...embeddings(files, `${prompt} ${negative}`),
   };
+}
+
+/**
+ * What a second pass makes larger; pixels are interpolated while the upscaler of this name is not open.
+ * @param {string} hires
+ * @param {State["files"]} files
+ * @returns {Pick<NonNullable<Recipe["hires"]>, "upscaler" | "network">}
+ */
+function upscalerOf(hires, files) {
+  if (hires === "latent" || hires === "pixels") return { upscaler: hires };
+  return { upscaler: "pixels", ...(upscalers({ files }).includes(hires) && { network: hires }) };
 }
 
 /** What only A1111's images have. @param {State["form"]} form @returns {Partial<Recipe>} */

@@ -104,7 +104,12 @@ export function loraOptions(state) {
 
 /** A file's name as the web UIs compare it. @param {string} name */
 export function stem(name) {
-  return name.replace(/\.(safetensors|ckpt|pth?|bin)$/i, "").toLowerCase();
+  return withoutExtension(name).toLowerCase();
+}
+
+/** @param {string} name of a file */
+export function withoutExtension(name) {
+  return name.replace(/\.(safetensors|ckpt|pth?|bin)$/i, "");
 }
 
 /**
@@ -190,6 +195,11 @@ export function blockKey({ path, block }) {
   return `${path.split(".", 1)[0]}/${block}`;
 }
 
+/** The names of the opened upscalers. @param {Pick<State, "files">} state */
+export function upscalers({ files }) {
+  return files.flatMap(({ name, report }) => (report?.kind === "upscaler" ? [withoutExtension(name)] : []));
+}
+
 /**
  * How far all the images of a run are, 0 to 1, and the seconds they still need.
  * @param {Pick<State["run"], "image" | "images" | "progress">} run
@@ -198,7 +208,12 @@ export function blockKey({ path, block }) {
 export function overallProgress({ image, images, progress }) {
   if (!progress) return { done: (image - 1) / images, secondsLeft: null };
   const { step, steps, seconds_left } = progress;
-  const within = progress.stage === "decode" ? 1 : progress.stage === "denoise" ? step / Math.max(1, steps) : 0;
+  const within =
+    progress.stage === "decode" || progress.stage === "upscale"
+      ? 1
+      : progress.stage === "denoise"
+        ? step / Math.max(1, steps)
+        : 0;
   const later = images - image;
   const perStep = seconds_left !== null && steps > step ? seconds_left / (steps - step) : null;
   const secondsLeft = perStep === null ? seconds_left : perStep * (steps - step + later * steps);

@@ -169,8 +169,8 @@ export type Form = {
   denoise: number;
   /** Share of fresh noise in each step, for samplers that have it; null for the usual. */
   eta: number | null;
-  /** What a second pass makes larger, "" for no second pass; how many times, and how far it goes. */
-  hires: "" | NonNullable<NonNullable<Recipe["hires"]>["upscaler"]>;
+  /** What a second pass makes larger: "latent", "pixels", or pixels by the upscaler of this name; "" for no second pass. How many times, and how far it goes. */
+  hires: string;
   hiresScale: number;
   hiresDenoise: number;
   /** 0 for as many as the first pass has. */
@@ -545,7 +545,7 @@ export type Action =
   | { type: "history/changed"; change: Partial<Omit<History, "items">> }
   | { type: "history/use"; id: number }
   | { type: "history/save" }
-  | { type: "image/save" | "image/copy" | "image/start" | "image/inpaint"; drawing: Omit<Drawing, "id"> }
+  | { type: "image/save" | "image/copy" | "image/enlarge" | "image/start" | "image/inpaint"; drawing: Omit<Drawing, "id"> }
   | { type: "axis/changed"; side: "x" | "y"; change: Partial<Axis> }
   | { type: "grid/draw" }
   | { type: "grid/started"; grid: Grid }

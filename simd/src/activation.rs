@@ -62,6 +62,13 @@ vectorized! {
 }
 
 vectorized! {
+    /// Replaces each x below 0 by 0.2 x.
+    pub fn leaky_relu(values: &mut [f32]) {
+        values.iter_mut().for_each(|x| *x = x.max(0.2 * *x));
+    }
+}
+
+vectorized! {
     /// Multiplies each value by GELU of its gate.
     pub fn gelu_gate(values: &mut [f32], gates: &[f32]) {
         values.iter_mut().zip(gates).for_each(|(value, &gate)| *value *= gelu_of(gate));

@@ -20,7 +20,7 @@ mod parallel;
 mod product;
 mod winograd;
 
-pub use activation::{exp, gelu, gelu_gate, quick_gelu, silu};
+pub use activation::{exp, gelu, gelu_gate, leaky_relu, quick_gelu, silu};
 pub use arithmetic::{add, axpy};
 pub use attention::{Attention, Heads};
 pub use elements::Elements;

@@ -77,6 +77,7 @@ pub fn read_tensors(path: &Path) -> BTreeMap<String, Tensor> {
                 Dtype::I32 => {
                     raw.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]]) as f32).collect()
                 }
+                Dtype::U8 => raw.iter().map(|&byte| f32::from(byte)).collect(),
                 other => panic!("{file_name}: `{name}` is {other:?}"),
             };
             (name, Tensor { shape: view.shape().to_vec(), data })

@@ -71,6 +71,8 @@ def run(op, f, x):
             return F.silu(x[0])
         if f["function"] == "gelu":
             return F.gelu(x[0])
+        if f["function"] == "leaky_relu":
+            return F.leaky_relu(x[0], 0.2)
         return x[0] * torch.sigmoid(1.702 * x[0])
     if op == "add":
         y = x[1]
@@ -86,6 +88,10 @@ def run(op, f, x):
         return hidden * F.gelu(gate)
     if op == "upsample":
         return nhwc(F.interpolate(nchw(x[0]), size=(f["height"], f["width"]), mode="nearest"))
+    if op == "prelu":
+        return torch.where(x[0] < 0, x[0] * x[1], x[0])
+    if op == "pixel_shuffle":
+        return nhwc((F.pixel_unshuffle if f["inverse"] else F.pixel_shuffle)(nchw(x[0]), f["factor"]))
     if op == "rows":
         return torch.cat([map[:, start : start + count] for map, (start, count) in zip(x, f["parts"])], 1)
     if op == "moments":
@@ -196,6 +202,14 @@ def cases():
         yield "rotate", {"axis": "columns", "stride": stride, "area": area}, [[blocks, size, size], [rows, blocks * size]]
     yield "axpy", {"scalar": 0, "factor": 0.75, "gate": True}, [[3, 7], [3, 7]]
     yield "scale", {"axis": "columns"}, [[320], [320]]
+    # Upscalers: a tile of 192 pixels in parts.
+    for count in [48 * 48 * 64, 1, 257]:
+        yield "unary", {"function": "leaky_relu"}, [[count]]
+    for shape in [[1, 48, 48, 64], [2, 5, 3, 7], [1]]:
+        yield "prelu", {}, [shape, [shape[-1]]]
+    for b, h, w, c, factor in [(1, 48, 48, 48, 4), (2, 5, 3, 12, 2), (1, 7, 5, 27, 3), (2, 3, 2, 5, 1)]:
+        yield "pixel_shuffle", {"factor": factor, "inverse": False}, [[b, h, w, c]]
+        yield "pixel_shuffle", {"factor": factor, "inverse": True}, [[b, h * factor, w * factor, c // factor**2]]
 
 
 def main():

@@ -71,8 +71,7 @@ def a1111():
         embeddings=[dict(name="tiredneg", hash="5e40d722fc3d")],
         steps=28, sampler="dpmpp_2m", schedule="karras", guidance=5.5, seed=3735928559, size=[832, 1216],
         model="tide_v2", model_hash="31e35c80fc", clip_skip=2, rng="philox", version="v1.10.1",
-        hires=dict(scale=1.5, denoise=0.4, steps=10, upscaler="pixels"),
-        leftovers=[leftover("Hires upscaler", "R-ESRGAN 4x+", "unsupported upscaler: pixels are interpolated instead")],
+        hires=dict(scale=1.5, denoise=0.4, steps=10, upscaler="pixels", network="RealESRGAN_x4plus"),
     )
     png("a1111", {"parameters": text})
     with_exif("a1111_jpeg.jpg", user_comment(text))
@@ -181,6 +180,18 @@ def comfyui():
     )
     png("comfyui", {"prompt": graph, "workflow": {"nodes": [], "links": []}})
     expect("comfyui", **draft)
+    # The second sampler starts from pixels that a network enlarged.
+    pixels = {
+        **graph,
+        "15": node("VAEEncode", pixels=["30", 0], vae=["4", 2]),
+        "30": node("ImageScale", upscale_method="lanczos", width=1248, height=1824, crop="disabled", image=["31", 0]),
+        "31": node("ImageUpscaleWithModel", upscale_model=["32", 0], image=["33", 0]),
+        "32": node("UpscaleModelLoader", model_name="4x-UltraSharp.pth"),
+        "33": node("VAEDecode", samples=["3", 0], vae=["4", 2]),
+    }
+    png("comfyui_upscaler", {"prompt": pixels})
+    hires = {**draft["hires"], "upscaler": "pixels", "network": "4x-UltraSharp"}
+    expect("comfyui_upscaler", **{**draft, "hires": hires})
     # The image of the first sampler, through a node that is not supported.
     graph["3"]["inputs"]["model"] = ["14", 0]
     graph["8"]["inputs"]["samples"] = ["3", 0]

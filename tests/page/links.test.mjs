@@ -6,6 +6,7 @@ const { parsedLink, recipeLink } = await import('../../web/share/link.js');
 const { checkedRecipe } = await import('../../web/share/schema.js');
 const { NOTHING_SAID, restored } = await import('../../web/share/restore.js');
 const { checkedForm } = await import('../../web/form.js');
+const { plainRecipe } = await import('../../web/recipe.js');
 
 const FORM = {
   text: ['prompt', 'negative', 'sampler'],
@@ -183,6 +184,28 @@ describe('any link', () => {
       );
     });
   }
+
+  it('names an upscaler that is not open, and interpolates pixels until it is', async () => {
+    const { state } = await openPage();
+    const hires = { scale: 2, denoise: 0.4, upscaler: 'pixels', network: '4x-UltraSharp' };
+    const link = parsedLink(recipeLink({ ...RECIPE, adapters: [], hires }));
+    assert.deepEqual([link.recipe.hires, link.unusable], [hires, []]);
+    const base = { ...state(), base: { ...state().base, info: { name: 'Tiny', fresh: [], samplers: ['euler'] } } };
+    const upscaler = {
+      name: '4x-UltraSharp.pth',
+      status: 'read',
+      report: report('4x-UltraSharp.pth', { kind: 'upscaler' }),
+    };
+    for (const files of [[], [{ id: 'up', ...upscaler }]]) {
+      const found = restored({ ...base, files }, 'the link', { ...NOTHING_SAID, recipe: link.recipe });
+      const said = found.remark.details.filter((detail) => detail.includes('4x-UltraSharp'));
+      const drawn = plainRecipe({ ...base, files, form: { ...base.form, ...found.change } }).hires;
+      assert.deepEqual(
+        [said.length, drawn.upscaler, drawn.network],
+        files.length ? [0, 'pixels', '4x-UltraSharp'] : [1, 'pixels', undefined],
+      );
+    }
+  });
 
   it('is total for what is no recipe at all', () => {
     for (const value of [null, undefined, 5, 'x', [], [1], () => {}])

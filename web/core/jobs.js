@@ -22,8 +22,8 @@ const PAUSE = 250;
 
 /** @typedef {keyof typeof LANES} Lane */
 /**
- * @typedef {"generate" | "grid" | "live" | "open" | "bench" | "read" | "folder" | "preview" | "make" | "download" |
- * "keep" | "compare_base"} Kind
+ * @typedef {"generate" | "grid" | "enlarge" | "live" | "open" | "bench" | "read" | "folder" | "preview" | "make" |
+ * "download" | "keep" | "compare_base"} Kind
  */
 /** @typedef {"waiting" | "running" | "pausing" | "cancelling"} Status */
 /**

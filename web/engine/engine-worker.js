@@ -24,6 +24,8 @@ const calls = {
   },
   estimate: (engine, { recipe }) => engine.estimate(recipe),
   generate: drawn,
+  enlarge: (engine, { recipe, sha256, rgba, width }, onProgress) =>
+    engine.enlarge(recipe, sha256, rgba, width, onProgress),
   cancel: (engine) => engine.cancel(),
   skipTuning: (engine) => engine.skip_tuning(),
   countTokens: (engine, { prompt, program, steps }) => engine.count_tokens(prompt, program, steps),

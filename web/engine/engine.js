@@ -75,6 +75,16 @@ export class EngineClient extends Client {
     return this.call("generate", { recipe, ...given }, onProgress);
   }
 
+  /**
+   * An image, larger by an upscaler that the worker knows; the file says the recipe of the image.
+   * @param {{ recipe: import("./types.d.ts").Recipe, sha256: string, rgba: Uint8ClampedArray, width: number }} given
+   * @param {(progress: Progress) => void} onProgress
+   * @returns {Promise<import("./types.d.ts").GeneratedImage>}
+   */
+  enlarge(given, onProgress) {
+    return this.call("enlarge", given, onProgress);
+  }
+
   /** Asks the running `generate` to stop: it then rejects with kind "cancelled". @returns {Promise<void>} */
   cancel() {
     return this.call("cancel", {});

@@ -6,7 +6,7 @@
  */
 
 /**
- * @typedef {"remember" | "openModel" | "openCheckpoint" | "estimate" | "generate" | "cancel" |
+ * @typedef {"remember" | "openModel" | "openCheckpoint" | "estimate" | "generate" | "enlarge" | "cancel" |
  * "skipTuning" | "countTokens" | "readImage" | "gpu" | "benchNames" | "benchRoof" | "benchCase"} EngineCall
  */
 

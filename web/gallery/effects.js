@@ -11,16 +11,21 @@ import { copyImage, scrollTo } from "../world.js";
 
 /** What saves, copies and restores images. */
 export class Gallery {
+  #engine;
+  #jobs;
   #send;
   #getState;
   #messages;
 
   /**
    * @param {{
+   *   engine: import("../engine/engine.js").EngineClient, jobs: import("../core/jobs.js").Jobs,
    *   send: import("../types.d.ts").Send, getState: () => State, messages: import("../app/messages.js").Messages,
    * }} world
    */
-  constructor({ send, getState, messages }) {
+  constructor({ engine, jobs, send, getState, messages }) {
+    this.#engine = engine;
+    this.#jobs = jobs;
     this.#send = send;
     this.#getState = getState;
     this.#messages = messages;
@@ -41,6 +46,12 @@ export class Gallery {
     scrollTo("run");
   }
 
+  /** @param {import("./save.js").Drawing} drawing */
+  async #enlarge(drawing) {
+    const { enlarge } = await import("./enlarge.js");
+    return enlarge({ engine: this.#engine, jobs: this.#jobs, getState: this.#getState }, drawing);
+  }
+
   /** @param {Action} action */
   act(action) {
     switch (action.type) {
@@ -52,6 +63,8 @@ export class Gallery {
         return void this.#messages.saved(() => saveDrawing(action.drawing));
       case "image/copy":
         return void this.#messages.copy(() => copyImage(imageFile(action.drawing)), t("tools.the_image"));
+      case "image/enlarge":
+        return void this.#messages.saved(() => this.#enlarge(action.drawing));
       case "grid/download":
         return void this.#messages.saved(() => saveGrid(this.#getState().grid));
     }

@@ -21,7 +21,7 @@ import {
   seeded,
   stackedRecipe,
 } from "../recipe.js";
-import { entryById, overallProgress, usable } from "../select.js";
+import { entryById, overallProgress, usable, withoutExtension } from "../select.js";
 import { t } from "../words.js";
 import { selectText } from "../world.js";
 
@@ -116,12 +116,14 @@ export class Runner {
     return choices;
   }
 
-  /** Textual inversions that the recipe calls, each known to the worker. @param {Recipe} recipe */
-  async #embeddings({ embeddings = [] }) {
-    for (const { sha256 } of embeddings) {
-      const entry = this.#getState().files.find(({ report }) => report?.sha256 === sha256);
-      const kept = entry && keptOf(entry.id);
-      if (kept && !this.#engine.known.has(sha256)) await this.#engine.remember(sha256, kept);
+  /** Textual inversions and the upscaler that the recipe calls, each known to the worker. @param {Recipe} recipe */
+  async #others({ embeddings = [], hires }) {
+    const isCalled = (/** @type {import("../types.d.ts").Entry} */ { name, report }) =>
+      embeddings.some(({ sha256 }) => report?.sha256 === sha256) ||
+      (report?.kind === "upscaler" && withoutExtension(name) === hires?.network);
+    for (const { id, report } of this.#getState().files.filter(isCalled)) {
+      const kept = keptOf(id);
+      if (kept && report && !this.#engine.known.has(report.sha256)) await this.#engine.remember(report.sha256, kept);
     }
   }
 
@@ -167,7 +169,7 @@ export class Runner {
     const state = seeded(this.#getState(), seed);
     const [plain, cause, loras] = [plainRecipe(state), causeOf(state), activeLabels(state)];
     const recipe = stackedRecipe(state, plain, await orAbort(signal, this.#adapters(state)));
-    await orAbort(signal, this.#embeddings(plain));
+    await orAbort(signal, this.#others(plain));
     const start = await this.#startOf(state, plain);
     return { plain, recipe, cause, loras, start };
   }
@@ -228,7 +230,7 @@ export class Runner {
       const asked = { ...state, form };
       const plain = plainRecipe(asked);
       const recipe = stackedRecipe(asked, plain, await orAbort(signal, this.#adapters(asked)));
-      await orAbort(signal, this.#embeddings(plain));
+      await orAbort(signal, this.#others(plain));
       const image = await this.#draw(making, recipe, await this.#startOf(state, plain), at + 1, forms.length);
       this.#send({ type: "grid/drawn", at, cell: { image, recipe, loras: activeLabels(asked) } });
     }

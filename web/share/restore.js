@@ -4,7 +4,7 @@
  */
 
 import { EMPTY_ROW } from "../form.js";
-import { entryById, loraNamed, stem, usable } from "../select.js";
+import { entryById, loraNamed, stem, upscalers, usable } from "../select.js";
 import { t, word } from "../words.js";
 import { checkedRecipe } from "./schema.js";
 
@@ -63,6 +63,7 @@ export function restored(state, file, { recipe, draft, problems }, again = t("re
         : stem(file) === stem(name) && (!sha256 || hasHash(report, sha256));
     if (!state.files.some(isIt)) missing.push(t("restore.no_words", { name: name + hashOf(sha256), again }));
   }
+  missing.push(...missingUpscaler(state, told.change));
   return {
     change: {
       ...told.change,
@@ -86,6 +87,12 @@ export function restored(state, file, { recipe, draft, problems }, again = t("re
       image: null,
     },
   };
+}
+
+/** @param {State} state @param {Partial<Form>} change @returns {string[]} */
+function missingUpscaler(state, { hires = "" }) {
+  const isKnown = ["", "latent", "pixels", ...upscalers(state)].includes(hires);
+  return isKnown ? [] : [t("restore.no_upscaler", { name: hires })];
 }
 
 /** What of a recipe was not usable, for people. @param {import("./schema.js").Unusable[]} unusable */
@@ -194,7 +201,7 @@ function settingsOf({ emphasis, pad_conds, zero_snr, web_ui, variation, seed_res
 function secondPass(hires) {
   return hires
     ? {
-        hires: hires.upscaler ?? "latent",
+        hires: hires.network ?? hires.upscaler ?? "latent",
         hiresScale: hires.scale,
         hiresDenoise: hires.denoise,
         hiresSteps: hires.steps ?? 0,

@@ -122,7 +122,13 @@ const UPSCALERS = { latent: true, pixels: true };
 
 /** @typedef {NonNullable<Recipe["hires"]>} Hires */
 /** @type {Record<keyof Hires, Check>} */
-const HIRES = { scale: number(1, 8), denoise: number(0, 1), steps: whole(0, 1000), upscaler: choice(UPSCALERS) };
+const HIRES = {
+  scale: number(1, 8),
+  denoise: number(0, 1),
+  steps: whole(0, 1000),
+  upscaler: choice(UPSCALERS),
+  network: text(300),
+};
 /** @type {Record<keyof NonNullable<Recipe["variation"]>, Check>} */
 const VARIATION = { seed, strength: number(0, 1) };
 /** @type {Record<keyof NonNullable<Recipe["embeddings"]>[number], Check>} */

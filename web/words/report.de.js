@@ -74,6 +74,8 @@ export default {
   "not_lora.motion_module": "Das ist ein Bewegungsmodul von AnimateDiff, kein LoRA: Es bewegt Bilder. Verwende es in einem Programm, das AnimateDiff unterstützt.",
   "not_lora.vision_model": "Das ist ein Bildmodell (CLIP Vision), kein LoRA: Es liest Bilder. IP-Adapter brauchen es zusätzlich.",
   "not_lora.upscaler": "Das ist ein Upscaler, kein LoRA: Er vergrößert Bilder. Lege ihn in den Upscaler-Ordner eines Programms.",
+  "not_lora.upscaler_drawn": "Das ist ein Upscaler ({architecture}, {scale}x), kein LoRA: Er vergrößert Bilder. Hier kann er für Hires-Fix und zum Hochskalieren von Bildern benutzt werden.",
+  "not_lora.upscaler_other": "Das ist ein Upscaler der Architektur {architecture}, kein LoRA: Er vergrößert Bilder. Hier können nur ESRGAN, ESRGAN+, Real-ESRGAN und Real-ESRGAN Compact benutzt werden. Lege ihn in den Upscaler-Ordner eines Programms.",
 
   "health.all_zero": "Alle Änderungen sind null: Die Datei wurde vor dem Training gespeichert, oder das Training schlug fehl.",
   "health.untrained": { one: "{n} von {layers} Schichten besteht nur aus Nullen: Sie wurde nicht trainiert.", other: "{n} von {layers} Schichten bestehen nur aus Nullen: Sie wurden nicht trainiert." },

@@ -74,6 +74,8 @@ export default {
   "not_lora.motion_module": "这是 AnimateDiff 的运动模块，不是 LoRA：它让图像动起来。请在支持 AnimateDiff 的程序中使用。",
   "not_lora.vision_model": "这是视觉模型（CLIP Vision），不是 LoRA：它读取图像。IP-Adapter 需要搭配它使用。",
   "not_lora.upscaler": "这是放大模型，不是 LoRA：它用于放大图像。请放入程序的放大模型文件夹。",
+  "not_lora.upscaler_drawn": "这是放大模型（{architecture}，{scale} 倍），不是 LoRA：它用于放大图像。在这里可用于高分辨率修复和放大图像。",
+  "not_lora.upscaler_other": "这是 {architecture} 架构的放大模型，不是 LoRA：它用于放大图像。这里只能使用 ESRGAN、ESRGAN+、Real-ESRGAN 和 Real-ESRGAN Compact。请放入程序的放大模型文件夹。",
 
   "health.all_zero": "所有改动均为零：文件在训练前就已保存，或训练失败。",
   "health.untrained": "{layers} 层中有 {n} 层全为零：它们没有被训练。",

@@ -5,7 +5,7 @@ use super::problem_class::ProblemClass;
 use super::report::{Container, FileKind, Problem};
 use crate::formats::gguf::Gguf;
 use crate::formats::{Content, Header};
-use crate::model::toml_table;
+use crate::model::{UpscalerError, UpscalerNet, toml_table};
 use crate::sentence::sentence;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -55,8 +55,22 @@ struct Rows {
 static ROWS: LazyLock<Rows> =
     LazyLock::new(|| toml_table::parse(embedded!("analysis/kinds.toml")).expect("kinds.toml is checked by a test"));
 
+/// Classifies an upscaler of a known architecture.
+fn upscaler(header: &Header) -> Option<(FileKind, Problem)> {
+    let tensors = header.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice()));
+    let message = match UpscalerNet::of(tensors) {
+        Ok(net) => sentence!("not_lora.upscaler_drawn", architecture = net.architecture(), scale = net.scale),
+        Err(UpscalerError::Other(architecture)) => sentence!("not_lora.upscaler_other", architecture = architecture),
+        Err(UpscalerError::Unknown | UpscalerError::Tensor(_)) => return None,
+    };
+    Some((FileKind::Upscaler, Problem::refuse(ProblemClass::NotAnAdapter, message)))
+}
+
 /// Classifies a file by its tensor names, if they show something other than a LoRA.
 pub fn by_names(header: &Header) -> Option<(FileKind, Problem)> {
+    if let Some(upscaler) = upscaler(header) {
+        return Some(upscaler);
+    }
     let fits = |row: &Row, name: &str| {
         row.starts.iter().any(|start| name.starts_with(start.as_str()))
             || row.holds.iter().any(|part| name.contains(part.as_str()))

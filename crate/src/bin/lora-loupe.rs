@@ -10,6 +10,8 @@ mod bake;
 mod compare;
 #[path = "lora-loupe/convert.rs"]
 mod convert;
+#[path = "lora-loupe/device.rs"]
+mod device;
 #[path = "lora-loupe/extract.rs"]
 mod extract;
 #[path = "lora-loupe/files.rs"]
@@ -38,6 +40,8 @@ mod resize;
 mod strength;
 #[path = "lora-loupe/table.rs"]
 mod table;
+#[path = "lora-loupe/upscale.rs"]
+mod upscale;
 #[path = "lora-loupe/values.rs"]
 mod values;
 #[path = "lora-loupe/verify.rs"]
@@ -72,6 +76,7 @@ enum Command {
     Strength(strength::Arguments),
     Metadata(metadata::Arguments),
     Generate(generate::Arguments),
+    Upscale(upscale::Arguments),
     Plan(plan::Arguments),
 }
 
@@ -90,6 +95,7 @@ fn main() -> ExitCode {
         Command::Strength(arguments) => strength::run(&arguments),
         Command::Metadata(arguments) => metadata::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
+        Command::Upscale(arguments) => upscale::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
     };
     result.unwrap_or_else(|error| {

@@ -8,7 +8,9 @@ use super::kernel::Style;
 use super::runner::Runner;
 use super::variants::F16_VARIANT;
 use crate::num::{host_len, numel};
-use crate::ops::{Activation, Add, Attention, Broadcast, Conv2d, Geglu, GroupNorm, LayerNorm, Matmul, Op, Unary};
+use crate::ops::{
+    Activation, Add, Attention, Broadcast, Conv2d, Geglu, GroupNorm, LayerNorm, Matmul, Op, PixelShuffle, Prelu, Unary,
+};
 use crate::plan::{Builder, Plan, PlanError, interpret};
 
 /// Maximum relative error. Correct kernels match the reference to 5e-6; a broken driver is far off.
@@ -180,6 +182,8 @@ fn cases() -> Vec<(Op, Vec<Vec<usize>>)> {
         (Geglu {}.into(), vec![vec![1, 9, 14]]),
         (Unary { function: Activation::QuickGelu }.into(), vec![vec![300]]),
         (Add { broadcast: Broadcast::Pixels }.into(), vec![vec![2, 3, 5, 7], vec![2, 7]]),
+        (Prelu {}.into(), vec![vec![2, 3, 5, 7], vec![7]]),
+        (PixelShuffle { factor: 2, inverse: false }.into(), vec![vec![2, 3, 5, 12]]),
     ]
 }
 

@@ -15,6 +15,7 @@ pub mod spelling;
 pub mod stored;
 pub mod toml_table;
 pub mod unet;
+pub mod upscaler;
 pub mod vae;
 
 pub use architecture::{Architecture, ModuleSource};
@@ -25,4 +26,5 @@ pub use family::{Family, FamilyId};
 pub use module::{Component, Granularity, Kind, Module};
 pub use stored::TensorLocation;
 pub use unet::Unet;
+pub use upscaler::{UpscalerError, UpscalerNet};
 pub use vae::Vae;

@@ -22,6 +22,8 @@ mod moments;
 mod narrow;
 mod normalize;
 mod operands;
+mod pixel_shuffle;
+mod prelu;
 mod product;
 mod prologue;
 mod renorm;
@@ -46,6 +48,8 @@ pub use moments::Moments;
 pub use narrow::{Narrow, Storage};
 pub use normalize::Normalize;
 pub use operands::{NormOperands, ProductOperands};
+pub use pixel_shuffle::PixelShuffle;
+pub use prelu::Prelu;
 pub use product::operand_indices;
 pub use prologue::Prologue;
 pub use renorm::Renorm;
@@ -143,8 +147,27 @@ macro_rules! operations {
     };
 }
 operations!(
-    Add, Attention, Axpy, Concat, Conv2d, Geglu, GroupNorm, LayerNorm, Matmul, Moments, Narrow, Normalize, Renorm,
-    Rotate, Rows, Scale, Unary, Upsample, Widen
+    Add,
+    Attention,
+    Axpy,
+    Concat,
+    Conv2d,
+    Geglu,
+    GroupNorm,
+    LayerNorm,
+    Matmul,
+    Moments,
+    Narrow,
+    Normalize,
+    PixelShuffle,
+    Prelu,
+    Renorm,
+    Rotate,
+    Rows,
+    Scale,
+    Unary,
+    Upsample,
+    Widen
 );
 
 /// Object-safe form of [`Operation`].

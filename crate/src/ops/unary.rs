@@ -14,6 +14,8 @@ pub enum Activation {
     Gelu,
     /// x * sigmoid(1.702 x), used by OpenAI's CLIP.
     QuickGelu,
+    /// x, or 0.2 x below 0, used by ESRGAN.
+    LeakyRelu,
 }
 
 impl Activation {
@@ -23,6 +25,7 @@ impl Activation {
             Activation::Silu => "silu",
             Activation::Gelu => "gelu",
             Activation::QuickGelu => "quick_gelu",
+            Activation::LeakyRelu => "leaky_relu",
         }
     }
 
@@ -32,6 +35,7 @@ impl Activation {
             Activation::Silu => silu(x),
             Activation::Gelu => gelu(x),
             Activation::QuickGelu => quick_gelu(x),
+            Activation::LeakyRelu => leaky_relu(x),
         }
     }
 }
@@ -76,6 +80,11 @@ pub fn silu(x: f32) -> f32 {
 pub fn quick_gelu(x: f32) -> f32 {
     let x = f64::from(x);
     to_f32(x / (1.0 + (-1.702 * x).exp()))
+}
+
+/// Returns x, or 0.2 x below 0.
+pub fn leaky_relu(x: f32) -> f32 {
+    x.max(0.2 * x)
 }
 
 /// Returns x * (1 + erf(x / sqrt 2)) / 2.

@@ -32,6 +32,9 @@ pub enum PipelineError {
     /// An adapter or embedding of the recipe that is not loaded.
     #[error("the recipe uses {name} (sha256 {sha256}), which is not loaded: open its file first")]
     NoAdapter { name: String, sha256: String },
+    /// An upscaler of the recipe that is not open.
+    #[error("the recipe enlarges the image by the upscaler {0}, which is not open: open its file first")]
+    NoUpscaler(String),
     /// NaN or infinity in a network's output.
     #[error("generation failed at {when}: {} produced NaN or infinity; {hint}", location(.network, .layer))]
     NotFinite { when: String, network: &'static str, layer: Option<String>, hint: String },
@@ -92,7 +95,9 @@ impl PipelineError {
             PipelineError::Gpu(_) | PipelineError::Weights(WeightsError::Gpu(_)) | PipelineError::NotFinite { .. } => {
                 "gpu"
             }
-            PipelineError::NoAdapter { .. } | PipelineError::Weights(WeightsError::Delta { .. }) => "adapter",
+            PipelineError::NoAdapter { .. }
+            | PipelineError::NoUpscaler(_)
+            | PipelineError::Weights(WeightsError::Delta { .. }) => "adapter",
             PipelineError::Recipe { .. } | PipelineError::Schedule(_) => "recipe",
             _ => "model",
         }

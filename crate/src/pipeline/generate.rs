@@ -3,17 +3,21 @@
 use super::embedding::{Embedding, Vocabulary};
 use super::error::PipelineError;
 use super::guidance::Guidance;
-use super::image::to_rgb8;
+use super::image::{DecodedImage, to_rgb8};
 use super::latents::Latents;
-use super::progress::{Control, Progress, Report};
+use super::progress::{Control, Progress, Report, Stage};
 use super::prompt_schedule::PromptSchedule;
 use super::recipe::{Recipe, Upscaler};
 use super::request::{Chosen, GenerateInputs, Request, Start, choose, starting_point};
-use super::resize::{Filter, resize};
+use super::resize::{Filter, lanczos, resize};
 use super::session::Session;
 use super::shape::Shape;
+use super::tiles::Tiling;
+use super::upscaler::{Channels, Enlarger};
 use crate::adapters::Delta;
 use crate::model::FamilyId;
+use crate::num::to_byte;
+use crate::program::Program;
 use crate::samplers::{Sampler, SamplerOptions};
 use crate::text::{Pass, Tokenizer};
 use serde::Serialize;
@@ -76,10 +80,10 @@ impl Session {
             |(height, width), start| SamplingPass { height, width, steps: recipe.steps, is_second: false, start };
         let first = sized((recipe.height, recipe.width), start);
         let is_decoded = !given.latents_only;
-        let needs_pixels = recipe.hires.map_or(is_decoded, |hires| hires.upscaler == Upscaler::Pixels);
+        let needs_pixels = recipe.hires.as_ref().map_or(is_decoded, |hires| hires.upscaler == Upscaler::Pixels);
         let output = self.sampling_pass(recipe, given, &vocabulary, &chosen, first, needs_pixels, report).await?;
         let (mut size, mut output) = ((recipe.height, recipe.width), output);
-        if let Some(hires) = recipe.hires {
+        if let Some(hires) = &recipe.hires {
             let to = recipe.size_times(hires.scale, multiple);
             let denoise = hires.denoise;
             let start = match hires.upscaler {
@@ -89,7 +93,7 @@ impl Session {
                     Start::Latents { clean, denoise }
                 }
                 Upscaler::Pixels => {
-                    let pixels = resize_batch(&output.image, recipe.batch, size, to, Filter::Cubic);
+                    let pixels = self.enlarged(recipe, given, &output.image, size, to, report).await?;
                     Start::Pixels { pixels, denoise }
                 }
             };
@@ -112,6 +116,45 @@ impl Session {
             applied: applied.collect(),
             latents: output.latents,
         })
+    }
+
+    /// Enlarges the images of a first pass: by the recipe's network, or as its program interpolates.
+    async fn enlarged(
+        &self,
+        recipe: &Recipe,
+        given: &GenerateInputs<'_>,
+        images: &[f32],
+        from: (usize, usize),
+        to: (usize, usize),
+        report: Report<'_>,
+    ) -> Result<Vec<f32>, PipelineError> {
+        let is_a1111 = recipe.program == Program::A1111;
+        let network = recipe.hires.as_ref().and_then(|hires| hires.network.as_ref());
+        let mut enlarger = match (network, given.upscaler) {
+            (Some(name), None) => return Err(PipelineError::NoUpscaler(name.clone())),
+            (None, _) if !is_a1111 => return Ok(resize_batch(images, recipe.batch, from, to, Filter::Cubic)),
+            (None, _) => None,
+            (Some(_), Some(upscaler)) => {
+                let channels = if is_a1111 { Channels::Bgr } else { Channels::Rgb };
+                Some(Enlarger::new(&self.device, &self.config, upscaler, Tiling::default(), channels))
+            }
+        };
+        let mut pixels = Vec::new();
+        for image in images.chunks_exact(images.len() / recipe.batch) {
+            // A1111 cuts off what follows the point.
+            let round = if is_a1111 { f32::floor } else { f32::round };
+            let byte = |value: &f32| to_byte(round((value / 2.0 + 0.5).clamp(0.0, 1.0) * 255.0));
+            let image = DecodedImage { width: from.1, height: from.0, rgb: image.iter().map(byte).collect() };
+            let enlarged = match &mut enlarger {
+                Some(enlarger) => {
+                    let on_tile = &mut |done, tiles| report(Stage::Upscale, done, tiles, None);
+                    enlarger.enlarge(image, (to.1, to.0), on_tile).await?
+                }
+                None => lanczos(image, (to.1, to.0)),
+            };
+            pixels.extend(enlarged.rgb.iter().map(|&value| f32::from(value) / 127.5 - 1.0));
+        }
+        Ok(pixels)
     }
 
     /// Runs one pass from its starting point to the final latents, and decodes them if `needs_pixels`.

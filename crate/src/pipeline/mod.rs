@@ -30,7 +30,9 @@ mod shape;
 mod sinusoidal;
 mod spec;
 mod stable_diffusion;
+mod tiles;
 mod timing;
+mod upscaler;
 mod vae;
 
 pub use embedding::Embedding;
@@ -48,9 +50,9 @@ pub use probe::Network;
 pub use progress::{Control, Progress, Stage, denoise_seconds_left};
 pub use prompt_schedule::{Lengths, PromptLine, Role};
 pub use recipe::{AdapterChoice, EmbeddingChoice, Hires, Recipe, Rng, Upscaler, Variation};
-pub use recipe_draft::{EmbeddingMention, Leftover, Mention, Origin, RecipeDraft};
+pub use recipe_draft::{EmbeddingMention, Leftover, Mention, Origin, RecipeDraft, file_stem};
 pub use request::GenerateInputs;
-pub use resize::{Filter, resize};
+pub use resize::{Filter, lanczos, resize};
 pub use session::Session;
 pub use shape::Shape;
 pub use sinusoidal::timestep_embedding;
@@ -58,4 +60,6 @@ pub use spec::{
     Conditioning, EncodePrompts, EncodedPrompt, EncodedText, LatentSpace, LocalFuture, ModelSpec, TextEncoder,
 };
 pub use stable_diffusion::token_table;
+pub use tiles::Tiling;
 pub use timing::BenchResult;
+pub use upscaler::{Channels, Enlarger, UpscalerFile, is_named};

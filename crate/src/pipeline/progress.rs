@@ -25,6 +25,8 @@ pub enum Stage {
     Denoise,
     /// Decoding the latents into pixels.
     Decode,
+    /// Enlarging the image by an upscaling network.
+    Upscale,
 }
 
 /// Progress of an image.

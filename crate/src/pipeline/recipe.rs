@@ -132,7 +132,7 @@ pub struct Variation {
 }
 
 /// Settings of a second pass over the upscaled result of the first (Hires. fix).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct Hires {
     /// Upscaling factor of width and height.
     pub scale: f64,
@@ -146,6 +146,10 @@ pub struct Hires {
     #[serde(default)]
     #[ts(optional, as = "Option<Upscaler>")]
     pub upscaler: Upscaler,
+    /// Network that enlarges the pixels: its file's name without extension.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub network: Option<String>,
 }
 
 /// Upscaler between the two passes.
@@ -156,7 +160,7 @@ pub enum Upscaler {
     /// at least 0.5.
     #[default]
     Latent,
-    /// Cubic interpolation of the decoded pixels.
+    /// Interpolation of the decoded pixels, cubic or, in A1111, by Lanczos' filter; or a network.
     Pixels,
 }
 

@@ -220,7 +220,7 @@ impl RecipeDraft {
             recipe.schedule = self.schedule;
             recipe.denoise = self.denoise;
             recipe.eta = self.eta;
-            recipe.hires = self.hires;
+            recipe.hires.clone_from(&self.hires);
             recipe.masked = false;
             recipe.web_ui = self.web_ui;
             recipe.variation = self.variation;
@@ -248,7 +248,7 @@ impl RecipeDraft {
 }
 
 /// Strips the extension of a weights file, and the folders of its path.
-pub(super) fn file_stem(path: &str) -> &str {
+pub fn file_stem(path: &str) -> &str {
     stem(path.rsplit(['/', '\\']).next().unwrap_or(path))
 }
 

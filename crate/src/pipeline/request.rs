@@ -7,6 +7,7 @@ use super::prompt_schedule::{Lengths, PromptSchedule};
 use super::recipe::Recipe;
 use super::resize::latent_mask;
 use super::shape::Shape;
+use super::upscaler::UpscalerFile;
 use crate::adapters::Strengths;
 use crate::text::{ActiveSteps, ExtraNetwork, StrengthCurve};
 use crate::weights::{LoadedAdapter, Strength};
@@ -22,6 +23,8 @@ pub struct GenerateInputs<'a> {
     pub init: Option<&'a [f32]>,
     /// Inpainting mask, (H, W) from 0 to 1, required if the recipe is `masked`: 1 is regenerated.
     pub mask: Option<&'a [f32]>,
+    /// The upscaling network that the recipe names.
+    pub upscaler: Option<&'a UpscalerFile>,
     /// Whether the progress includes previews.
     pub preview: bool,
     /// Whether only the latents are needed: they are not decoded, and the images are empty.

@@ -15,6 +15,7 @@ mod product;
 mod prologue;
 mod strip_mine;
 mod unet;
+mod upscaler;
 mod vae;
 
 pub use builder::Builder;
@@ -22,6 +23,7 @@ pub use clip::{TextOutput, text_encoder};
 pub use interpret::{interpret, interpret_values};
 pub use memory::{Allocation, Memory, shared_slots, slot_order};
 pub use unet::{UNET_VARYING, unet, unet_layer};
+pub use upscaler::{UPSCALER, upscaler, upscaler_strip};
 pub use vae::{vae_decoder, vae_encoder, vae_strip};
 
 use crate::num::numel;

@@ -7,7 +7,9 @@
 
 use super::{Plan, PlanError, Source, Step, Value, ValueId};
 use crate::num::to_index;
-use crate::ops::{Broadcast, Conv2d, GroupNorm, MAX_PARTS, Moments, Normalize, Op, ProductOperands, Rows, Upsample};
+use crate::ops::{
+    Add, Broadcast, Conv2d, GroupNorm, MAX_PARTS, Moments, Normalize, Op, ProductOperands, Rows, Upsample,
+};
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -243,11 +245,17 @@ impl StripMiner<'_> {
                 let op = Normalize { eps: norm.eps, silu: norm.silu };
                 (op.into(), self.rows(operands.x, rows.clone(), label)?, others)
             }
-            (Op::Add(add), &[a, b]) if add.broadcast == Broadcast::None => {
+            (Op::PixelShuffle(shuffle), &[x]) if !shuffle.inverse => {
+                let factor = shuffle.factor;
+                let from = self.rows(x, rows.start / factor..rows.end.div_ceil(factor), label)?;
+                let id = self.push_inferred(*shuffle, &[from.id], label)?;
+                return Ok(Strip { id, first: from.first * factor, rows });
+            }
+            (Op::Add(Add { broadcast: Broadcast::None }) | Op::Axpy(_) | Op::Concat(_), &[a, b]) => {
                 let from = self.exact_rows(a, rows.clone(), label)?;
                 (step.op.clone(), from, vec![self.exact_rows(b, rows.clone(), label)?.id])
             }
-            (Op::Add(_) | Op::Matmul(_) | Op::Unary(_), &[x, ref others @ ..]) => {
+            (Op::Add(_) | Op::Matmul(_) | Op::Prelu(_) | Op::Unary(_), &[x, ref others @ ..]) => {
                 let others = others.iter().map(|&id| self.new_id(id)).collect();
                 (step.op.clone(), self.rows(x, rows.clone(), label)?, others)
             }

@@ -4,7 +4,7 @@ use super::convert::{from_js, refused, to_js};
 use super::engine::Engine;
 use crate::device::{self, Pause};
 use crate::gpu::{Gpu, KernelConfig, Tuning};
-use crate::pipeline::{Model, Recipe, Session};
+use crate::pipeline::Recipe;
 use js_sys::{Promise, Reflect};
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
@@ -105,14 +105,12 @@ impl Engine {
         Ok(self.device.borrow_mut().get_or_insert(device).clone())
     }
 
-    /// Returns a session on the chosen device.
-    pub(super) async fn session(&self, model: Model) -> Result<Session, JsValue> {
+    /// Returns the chosen device and the configuration of its kernels.
+    pub(super) async fn chosen_device(&self) -> Result<(device::Device, KernelConfig), JsValue> {
         if self.on_cpu.get() {
-            return Ok(Session::new(cpu(), KernelConfig::CPU, model));
+            return Ok((cpu(), KernelConfig::CPU));
         }
         let Device { gpu, config } = self.device().await?;
-        let mut session = Session::new(gpu, config, model);
-        session.tuning_enabled = self.tuning_enabled.clone();
-        Ok(session)
+        Ok((gpu.into(), config))
     }
 }

@@ -7,8 +7,9 @@ use super::types::{GeneratedInfo, ModelInfo, PreviewInfo, ProgressInfo};
 use crate::formats::ByteSource;
 use crate::gpu::{RooflinePeak, Tuning};
 use crate::pipeline::{
-    Embedding, Folder, GenerateInputs, GeneratedImages, Model, PipelineError, Preview, Progress, Recipe, RecipeDraft,
-    Session, Stage, denoise_seconds_left, encode_png, read_image,
+    Channels, DecodedImage, Embedding, Enlarger, Folder, GenerateInputs, GeneratedImages, Model, PipelineError,
+    Preview, Progress, Recipe, RecipeDraft, Session, Stage, Tiling, UpscalerFile, denoise_seconds_left, encode_png,
+    is_named, read_image,
 };
 use crate::program::{ParseProgramError, Program};
 use crate::text::Tokenizer;
@@ -133,6 +134,38 @@ impl Engine {
         images_to_js(&recipe, generated, seconds)
     }
 
+    /// Enlarges an image by the inspected upscaling network with this SHA-256; its PNG has the recipe of the original.
+    pub async fn enlarge(
+        &self,
+        recipe: JsValue,
+        sha256: String,
+        rgba: Vec<u8>,
+        width: usize,
+        on_progress: Function,
+    ) -> Result<JsValue, JsValue> {
+        let recipe: Recipe = from_js("the recipe", recipe)?;
+        let started = js_sys::Date::now();
+        self.cancel_requested.set(false);
+        let upscaler = self.upscaler(&|known, _| known == sha256).await.map_err(refused)?;
+        let upscaler = upscaler.ok_or_else(|| refused(PipelineError::NoUpscaler(sha256.clone())))?;
+        let (device, config) = self.chosen_device().await?;
+        let rgb: Vec<u8> = rgba.chunks_exact(4).flat_map(|pixel| &pixel[..3]).copied().collect();
+        let image = DecodedImage { width, height: rgb.len() / 3 / width.max(1), rgb };
+        let on_tile = &mut |step, steps| {
+            let progress = ProgressInfo { stage: Stage::Upscale, step, steps, seconds_left: None };
+            if let Ok(progress) = to_js(&progress) {
+                // An exception in the callback must not abort the work.
+                let _ = on_progress.call1(&JsValue::NULL, &progress);
+            }
+            if self.cancel_requested.get() { Err(PipelineError::Cancelled) } else { Ok(()) }
+        };
+        let mut enlarger = Enlarger::new(&device, &config, &upscaler, Tiling::default(), Channels::Rgb);
+        let DecodedImage { width, height, rgb } = enlarger.once(&image, on_tile).await.map_err(refused)?;
+        let enlarged =
+            GeneratedImages { width, height, rgb, image: Vec::new(), latents: Vec::new(), applied: Vec::new() };
+        images_to_js(&recipe, enlarged, (js_sys::Date::now() - started) / 1000.0)
+    }
+
     /// Reads how an image was generated, as an [`ImageInfo`](crate::pipeline::ImageInfo).
     pub fn read_image(&self, name: String, bytes: Vec<u8>) -> Result<JsValue, JsValue> {
         let info = read_image(&name, &bytes).map_err(refused)?;
@@ -163,7 +196,9 @@ impl Engine {
     /// Replaces the open model.
     async fn set_model(&self, model: Model) -> Result<JsValue, JsValue> {
         let info = ModelInfo::of(&model);
-        let session = self.session(model).await?;
+        let (device, config) = self.chosen_device().await?;
+        let mut session = Session::new(device, config, model);
+        session.tuning_enabled = self.tuning_enabled.clone();
         wasm_bindgen_futures::spawn_local(session.warm_up());
         self.models_opened.set(self.models_opened.get() + 1);
         *self.opened.borrow_mut() = Some(Opened {
@@ -204,6 +239,13 @@ impl Engine {
         opened.as_ref().map(|opened| opened.session.flops(recipe)).transpose()
     }
 
+    /// Opens the upscaling network of the inspected file whose SHA-256 and place fit.
+    async fn upscaler(&self, fits: &dyn Fn(&str, &Place) -> bool) -> Result<Option<UpscalerFile>, PipelineError> {
+        let found = self.files.borrow().iter().find(|(sha256, file)| fits(sha256, file)).map(|(_, file)| file.clone());
+        let Some(file) = found else { return Ok(None) };
+        Ok(Some(UpscalerFile::open(TensorFile::open(file.name, file.source).await?)?))
+    }
+
     pub(super) async fn draw(
         &self,
         opened: &mut Opened,
@@ -223,8 +265,20 @@ impl Engine {
             embeddings.extend(opened.embedding(&self.files, &choice.sha256).await?);
         }
         let embeddings: Vec<&Embedding> = embeddings.iter().map(Rc::as_ref).collect();
-        let inputs =
-            GenerateInputs { adapters: &adapters, embeddings: &embeddings, init, mask, preview, latents_only: false };
+        let network = recipe.hires.as_ref().and_then(|hires| hires.network.as_deref());
+        let upscaler = match network {
+            Some(name) => self.upscaler(&|_, file| is_named(name, &file.name)).await?,
+            None => None,
+        };
+        let inputs = GenerateInputs {
+            adapters: &adapters,
+            embeddings: &embeddings,
+            init,
+            mask,
+            upscaler: upscaler.as_ref(),
+            preview,
+            latents_only: false,
+        };
         let mut denoise_start_ms: Option<f64> = None;
         let mut on_step = |progress: Progress| {
             let seconds_left = (progress.stage == Stage::Denoise).then(|| {

@@ -12,7 +12,10 @@ import { copy } from "../../ui/icons.js";
  * @param {import("../../types.d.ts").Send} send
  */
 export function imageTools(drawing, id, send) {
-  const tool = (/** @type {"image/copy" | "image/start" | "image/inpaint"} */ type, /** @type {unknown} */ label) =>
+  const tool = (
+    /** @type {"image/copy" | "image/enlarge" | "image/start" | "image/inpaint"} */ type,
+    /** @type {unknown} */ label,
+  ) =>
     html`<button
       class="button small"
       type="button"
@@ -23,6 +26,6 @@ export function imageTools(drawing, id, send) {
     </button>`;
   return html`
     ${tool("image/copy", html`${copy} ${t("tools.copy")}`)} ${tool("image/start", t("tools.start"))}
-    ${tool("image/inpaint", t("tools.inpaint"))}
+    ${tool("image/inpaint", t("tools.inpaint"))} ${tool("image/enlarge", t("tools.enlarge"))}
   `;
 }

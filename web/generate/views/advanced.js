@@ -16,8 +16,13 @@ const RNG_SAYS = /** @type {const} */ ({
   torch_philox: "advanced.torch_philox_says",
 });
 
-/** @param {Form} form @param {ModelInfo | null} info @param {Change} change */
-export function advancedView(form, info, change) {
+/**
+ * @param {Form} form
+ * @param {ModelInfo | null} info
+ * @param {string[]} upscalers that are open
+ * @param {Change} change
+ */
+export function advancedView(form, info, upscalers, change) {
   const isFresh = info?.fresh.includes(form.sampler);
   const eta = (/** @type {{ eta?: number }} */ { eta }) => eta !== undefined && change({ eta });
   return html`
@@ -38,7 +43,7 @@ export function advancedView(form, info, change) {
             : nothing
         }
         ${modelView(form, change)} ${form.program === "a1111" ? a1111View(form, change) : nothing}
-        ${secondPassView(form, change)}
+        ${secondPassView(form, upscalers, change)}
         <label class="check whole">
           <input type="checkbox" id="preview" .checked=${live(form.preview)} @change=${checkInto("preview", change)} />
           ${t("advanced.preview")}
@@ -193,8 +198,15 @@ function a1111View(form, change) {
   `;
 }
 
-/** A second pass over the image at a larger size. @param {Form} form @param {(change: Partial<Form>) => void} change */
-function secondPassView(form, change) {
+/**
+ * A second pass over the image at a larger size.
+ * @param {Form} form
+ * @param {string[]} upscalers that are open
+ * @param {Change} change
+ */
+function secondPassView(form, upscalers, change) {
+  const isNetwork = !["", "latent", "pixels"].includes(form.hires);
+  const names = [...new Set([...upscalers, ...(isNetwork ? [form.hires] : [])])];
   return html`
     <div class="whole">
       ${choiceField(
@@ -205,12 +217,19 @@ function secondPassView(form, change) {
           ["", t("option.none")],
           ["latent", t("advanced.latent")],
           ["pixels", t("advanced.pixels")],
+          ...names.map((name) => /** @type {[string, string]} */ ([name, name])),
         ],
         change,
       )}
       ${
         form.hires
-          ? html`<p class="fine">${form.hires === "latent" ? t("advanced.latent_says") : t("advanced.pixels_says")}</p>`
+          ? html`<p class="fine">
+              ${
+                isNetwork
+                  ? t(upscalers.includes(form.hires) ? "advanced.network_says" : "advanced.no_network")
+                  : t(form.hires === "latent" ? "advanced.latent_says" : "advanced.pixels_says")
+              }
+            </p>`
           : nothing
       }
     </div>

@@ -3,7 +3,7 @@
 import { html, nothing } from "lit-html";
 import { MOST_SEED, RANDOM_SEED } from "../../form.js";
 import { activeRows } from "../../recipe.js";
-import { sizeStep } from "../../select.js";
+import { sizeStep, upscalers } from "../../select.js";
 import { t, word } from "../../words.js";
 import { advancedView } from "./advanced.js";
 import { estimateView } from "../../device/views/device.js";
@@ -31,7 +31,7 @@ export function formView(state, send) {
       @submit=${(/** @type {Event} */ event) => submit(event, ready, send)}
     >
       ${baseView(state, send)} ${promptView(state, send)} ${stackView(state, send)} ${numbersView(state, change, send)}
-      ${startView(start, mask, form, change, send)} ${advancedView(form, state.base.info, change)}
+      ${startView(start, mask, form, change, send)} ${advancedView(form, state.base.info, upscalers(state), change)}
       <button class="button primary" id="generate" type="submit" aria-disabled=${ready ? "false" : "true"}>
         ${device.status === "checking" ? t("form.checking") : t("form.generate")}
       </button>

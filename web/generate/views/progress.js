@@ -90,6 +90,8 @@ function stage(progress) {
       return t("progress.step", { step: progress.step, steps: progress.steps });
     case "decode":
       return t("progress.decode");
+    case "upscale":
+      return t("progress.upscale", { done: progress.step, all: progress.steps });
     default:
       return t("progress.ready");
   }

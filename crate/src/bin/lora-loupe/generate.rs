@@ -1,16 +1,16 @@
 //! `generate` command: images from a prompt, as PNG files.
 
+use crate::device::{DeviceChoice, open_device};
 use crate::files;
 use crate::lora::Lora;
+use crate::upscale;
 use crate::values::size;
 use crate::web_ui::WebUiArguments;
 use lora_loupe::analysis::hashes;
-use lora_loupe::device::Device;
 use lora_loupe::formats::ByteSource;
-use lora_loupe::gpu::{Gpu, KernelConfig};
 use lora_loupe::pipeline::{
     AdapterChoice, Embedding, EmbeddingChoice, Folder, GenerateInputs, GeneratedImages, Hires, Model, Progress, Recipe,
-    RecipeDraft, Rng, Session, Stage, Upscaler, decode_png, denoise_seconds_left, encode_png,
+    RecipeDraft, Rng, Session, Stage, Upscaler, decode_png, denoise_seconds_left, encode_png, file_stem,
 };
 use lora_loupe::program::Program;
 use lora_loupe::samplers::{PredictionType, SamplerKind, SigmaSpacing, TimestepSpacing};
@@ -27,17 +27,6 @@ use std::time::Instant;
 
 /// Path of the bundled demo model in the source tree.
 pub const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../web/public/demo/model");
-
-/// Where the networks run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum DeviceChoice {
-    /// The GPU if there is one, not emulated in software; else the CPU
-    Auto,
-    /// The GPU, also one that is emulated in software
-    Gpu,
-    /// The CPU, with all cores
-    Cpu,
-}
 
 /// Generate images with a model and any number of LoRAs
 #[derive(clap::Args)]
@@ -131,6 +120,9 @@ pub struct Arguments {
     /// What the second pass upscales: latent or pixels
     #[arg(long, default_value = "latent", value_parser = named::<Upscaler>, requires = "hires_scale")]
     hires_upscaler: Upscaler,
+    /// An upscaling network that enlarges the pixels for the second pass, a .pth or .safetensors file
+    #[arg(long, value_name = "FILE", requires = "hires_scale", conflicts_with = "hires_upscaler")]
+    upscaler: Option<PathBuf>,
     /// Strength of all LoRAs in the text encoders (default: the LoRA's strength)
     #[arg(long, value_name = "X")]
     te_strength: Option<f32>,
@@ -186,6 +178,10 @@ async fn generate(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let (device, config) = open_device(arguments.device).await?;
     let mut session = Session::new(device, config, model);
     let (embeddings, embedding_choices) = open_embeddings(arguments, &session).await?;
+    let upscaler = match &arguments.upscaler {
+        Some(path) => Some(upscale::open(path).await?),
+        None => None,
+    };
     let recipe = recipe(arguments, &session.model, adapter_choices, embedding_choices);
     let read = |path: &PathBuf| read_image(path, recipe.width, recipe.height);
     let init = arguments.init.as_ref().map(read).transpose()?;
@@ -201,6 +197,7 @@ async fn generate(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         embeddings: &embeddings,
         init: init.as_deref(),
         mask: mask.as_deref(),
+        upscaler: upscaler.as_ref(),
         preview: false,
         latents_only: false,
     };
@@ -212,18 +209,6 @@ async fn generate(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     }
     print_summary(arguments, &recipe, &generated, &session, seconds)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Opens the device of this choice.
-async fn open_device(choice: DeviceChoice) -> Result<(Device, KernelConfig), Box<dyn Error>> {
-    let gpu = match choice {
-        DeviceChoice::Cpu => None,
-        DeviceChoice::Gpu => Some(Gpu::open().await?),
-        DeviceChoice::Auto => Gpu::open().await.ok().filter(|gpu| !gpu.info().software),
-    };
-    let Some(gpu) = gpu else { return Ok((Device::cpu(), KernelConfig::CPU)) };
-    let config = gpu.self_test(&gpu.default_config()).await?;
-    Ok((Rc::new(gpu).into(), config))
 }
 
 /// Opens the LoRAs and returns with them their entries in the recipe.
@@ -309,7 +294,8 @@ fn recipe(
             scale,
             denoise: arguments.hires_strength,
             steps: arguments.hires_steps,
-            upscaler: arguments.hires_upscaler,
+            upscaler: if arguments.upscaler.is_some() { Upscaler::Pixels } else { arguments.hires_upscaler },
+            network: arguments.upscaler.as_deref().map(|path| file_stem(&files::name(path)).to_owned()),
         }),
         embeddings,
     }

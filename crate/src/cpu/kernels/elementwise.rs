@@ -22,6 +22,7 @@ pub(super) fn activate(function: Activation, values: &mut [f32]) {
         Activation::Silu => simd::silu(values),
         Activation::Gelu => simd::gelu(values),
         Activation::QuickGelu => simd::quick_gelu(values),
+        Activation::LeakyRelu => simd::leaky_relu(values),
     }
 }
 

@@ -54,7 +54,8 @@ pub(super) fn run(op: &Op, inputs: &[Operand], scalars: &[f32], output: &mut [f3
         Op::Unary(op) => elementwise::unary(op, inputs, output),
         Op::Widen(_) => elementwise::widen(inputs, output),
         Op::Rotate(op) => product::rotate(op, inputs, output),
-        Op::Concat(_) | Op::Narrow(_) | Op::Renorm(_) | Op::Rows(_) | Op::Scale(_) | Op::Upsample(_) => None,
+        Op::Concat(_) | Op::Narrow(_) | Op::PixelShuffle(_) | Op::Prelu(_) | Op::Renorm(_) => None,
+        Op::Rows(_) | Op::Scale(_) | Op::Upsample(_) => None,
     };
     if computed.is_none() {
         let wide: Vec<Cow<'_, [f32]>> = inputs.iter().map(Operand::wide).collect();

@@ -32,11 +32,16 @@ const RESIDUAL: u32 = 8;
 pub const BATCHED_MATRICES: u32 = 16;
 
 /// Activations of [`ProductParams`], which become constants of the WGSL; 0 is none.
-pub const ACTIVATIONS: [(&str, u32); 3] =
-    [("SILU_ACTIVATION", SILU), ("GELU_ACTIVATION", GELU), ("QUICK_GELU_ACTIVATION", QUICK_GELU)];
+pub const ACTIVATIONS: [(&str, u32); 4] = [
+    ("SILU_ACTIVATION", SILU),
+    ("GELU_ACTIVATION", GELU),
+    ("QUICK_GELU_ACTIVATION", QUICK_GELU),
+    ("LEAKY_RELU_ACTIVATION", LEAKY_RELU),
+];
 const SILU: u32 = 1;
 const GELU: u32 = 2;
 const QUICK_GELU: u32 = 3;
+const LEAKY_RELU: u32 = 4;
 
 /// Epilogue of a kernel's accumulators, with what its parameters and bindings depend on.
 pub struct EpilogueParams<'a> {
@@ -90,6 +95,7 @@ impl EpilogueParams<'_> {
                 Some(Activation::Silu) => SILU,
                 Some(Activation::Gelu) => GELU,
                 Some(Activation::QuickGelu) => QUICK_GELU,
+                Some(Activation::LeakyRelu) => LEAKY_RELU,
             },
             ..params
         })

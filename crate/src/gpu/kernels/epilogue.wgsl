@@ -57,6 +57,7 @@ fn store_epilogue(row: u32, column: u32, sums: vec4<f32>, gate: vec4<f32>) {
         case SILU_ACTIVATION: { value = value / (1.0 + exp(-value)); }
         case GELU_ACTIVATION: { value = gelu4(value); }
         case QUICK_GELU_ACTIVATION: { value = value / (1.0 + exp(-1.702 * value)); }
+        case LEAKY_RELU_ACTIVATION: { value = max(value, 0.2 * value); }
         default: {}
     }
     let at = (row * columns + column) / 4u;

@@ -15,6 +15,8 @@ pub(super) mod matmul;
 pub(super) mod moments;
 pub(super) mod narrow;
 pub(super) mod normalize;
+pub(super) mod pixel_shuffle;
+pub(super) mod prelu;
 pub(super) mod product;
 pub(super) mod renorm;
 pub(super) mod roofline;
@@ -85,6 +87,8 @@ kernels! {
     MomentsSubgroups = "moments_subgroups": ["workgroup_sum_subgroups", "moments"], moments::MomentsParams;
     Narrow = "narrow": ["narrow"], narrow::NarrowParams;
     Normalize = "normalize": ["normalize"], normalize::NormalizeParams;
+    PixelShuffle = "pixel_shuffle": ["pixel_shuffle"], pixel_shuffle::PixelShuffleParams;
+    Prelu = "prelu": ["prelu"], prelu::PreluParams;
     Renorm = "renorm": ["renorm"], renorm::RenormParams;
     RooflineArithmetic = "roofline_arithmetic": ["roofline_arithmetic"], roofline::ArithmeticParams;
     RooflineCopy = "roofline_copy": ["roofline_copy"], ();
@@ -155,6 +159,8 @@ pub fn launch(
         Op::Matmul(op) => matmul::launch(op, inputs, stored[op.operand_indices().weight], style),
         Op::Moments(op) => moments::launch(op, inputs, style),
         Op::Normalize(op) => normalize::launch(op, inputs, output),
+        Op::PixelShuffle(op) => pixel_shuffle::launch(op, inputs, output),
+        Op::Prelu(op) => prelu::launch(op, inputs, output),
         Op::Renorm(op) => renorm::launch(op, inputs, output),
         Op::Rotate(op) => rotate::launch(op, inputs, output),
         Op::Rows(op) => rows::launch(op, inputs, output),

@@ -17,6 +17,7 @@ pub fn launch(op: &Unary, _inputs: &[&[usize]], output: &[usize]) -> Result<Laun
         Activation::Silu => 0.0,
         Activation::Gelu => 1.0,
         Activation::QuickGelu => 2.0,
+        Activation::LeakyRelu => 3.0,
     };
     let count = numel(output);
     let params = UnaryParams { count: to_u32(Kernel::Unary, count)? };

@@ -6,7 +6,7 @@ struct Params { count: u32 }
 @group(0) @binding(1) var<storage, read> x: array<Scalar>; // (count)
 @group(0) @binding(2) var<storage, read_write> output: array<Scalar>; // (count)
 
-override FUNCTION: u32 = 0; // 0 SiLU, 1 GELU, 2 quick GELU
+override FUNCTION: u32 = 0; // 0 SiLU, 1 GELU, 2 quick GELU, 3 leaky ReLU
 
 @compute @workgroup_size(256)
 fn main(
@@ -21,7 +21,8 @@ fn main(
     switch FUNCTION {
         case 0u: { result = silu(value); }
         case 1u: { result = gelu(value); }
-        default: { result = quick_gelu(value); }
+        case 2u: { result = quick_gelu(value); }
+        default: { result = max(value, 0.2 * value); }
     }
     output[i] = Scalar(result);
 }

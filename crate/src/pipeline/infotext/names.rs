@@ -23,6 +23,16 @@ const SCHEDULES: [(&str, SigmaSpacing); 16] = [
     ("Align Your Steps GITS", SigmaSpacing::AysGits),
 ];
 
+/// The web UI's labels of upscaling networks that it fetches itself, and the names of their files.
+const NETWORKS: [(&str, &str); 6] = [
+    ("R-ESRGAN 4x+", "RealESRGAN_x4plus"),
+    ("R-ESRGAN 4x+ Anime6B", "RealESRGAN_x4plus_anime_6B"),
+    ("R-ESRGAN 2x+", "RealESRGAN_x2plus"),
+    ("R-ESRGAN General 4xV3", "realesr-general-x4v3"),
+    ("R-ESRGAN General WDN 4xV3", "realesr-general-wdn-x4v3"),
+    ("R-ESRGAN AnimeVideo", "realesr-animevideov3"),
+];
+
 /// Returns the web UI's label of a spacing.
 pub fn schedule_label(spacing: SigmaSpacing) -> &'static str {
     SCHEDULES.iter().find(|row| row.1 == spacing).map_or("Automatic", |row| row.0)
@@ -37,20 +47,27 @@ pub(super) fn rng_label(rng: Rng) -> &'static str {
     }
 }
 
-/// Returns the web UI's label of an upscaler.
-pub(super) fn upscaler_label(upscaler: Upscaler) -> &'static str {
-    match upscaler {
-        Upscaler::Latent => "Latent",
-        Upscaler::Pixels => "None",
+/// Returns the web UI's label of an upscaler or network.
+pub(super) fn upscaler_label(upscaler: Upscaler, network: Option<&str>) -> &str {
+    match (upscaler, network) {
+        (Upscaler::Latent, _) => "Latent",
+        (Upscaler::Pixels, Some(network)) => NETWORKS.iter().find(|row| row.1 == network).map_or(network, |row| row.0),
+        (Upscaler::Pixels, None) => "None",
     }
 }
 
-/// Parses an upscaler's label. The web UI's other latent upscalers and its upscaling networks have no
-/// counterpart here.
-pub(super) fn upscaler(label: &str) -> Option<Upscaler> {
+/// Returns the file's name of an upscaling network, without extension, from the web UI's label.
+pub(super) fn network(label: &str) -> &str {
+    NETWORKS.iter().find(|row| row.0 == label).map_or(label, |row| row.1)
+}
+
+/// Parses an upscaler's label; None for a network's. Whether it is another one here is returned too.
+pub(super) fn upscaler(label: &str) -> Option<(Upscaler, bool)> {
     match normalize(label).as_str() {
-        "latent" => Some(Upscaler::Latent),
-        "none" | "pixels" => Some(Upscaler::Pixels),
+        "latent" => Some((Upscaler::Latent, false)),
+        label if label.starts_with("latent") => Some((Upscaler::Latent, true)),
+        "none" | "pixels" | "lanczos" => Some((Upscaler::Pixels, false)),
+        "nearest" => Some((Upscaler::Pixels, true)),
         _ => None,
     }
 }

@@ -96,6 +96,8 @@ struct Reader {
     /// "Hires resize", which some texts have instead of a factor.
     hires_size: Option<(usize, usize)>,
     hires_upscaler: Option<Upscaler>,
+    /// The name of a network that is the upscaler.
+    hires_network: Option<String>,
     variation_seed: Option<u64>,
     variation_strength: Option<f64>,
     /// `App`, which SD.Next writes.
@@ -188,13 +190,15 @@ impl Reader {
         }
     }
 
-    /// Upscaling networks work on pixels, and the other latent upscalers on latents.
+    /// Any other label is that of an upscaling network, which works on pixels.
     fn upscaler(&mut self, label: &str) {
-        let upscaler = names::upscaler(label);
-        let nearest = if label.to_lowercase().starts_with("latent") { Upscaler::Latent } else { Upscaler::Pixels };
-        self.hires_upscaler = Some(upscaler.unwrap_or(nearest));
-        if upscaler.is_none() {
-            let reason = match nearest {
+        let Some((upscaler, is_another)) = names::upscaler(label) else {
+            self.hires_network = Some(names::network(label).into());
+            return self.hires_upscaler = Some(Upscaler::Pixels);
+        };
+        self.hires_upscaler = Some(upscaler);
+        if is_another {
+            let reason = match upscaler {
                 Upscaler::Latent => "unsupported upscaler: latents are interpolated linearly instead",
                 Upscaler::Pixels => "unsupported upscaler: pixels are interpolated instead",
             };
@@ -334,11 +338,12 @@ impl Reader {
             let denoise = self.info.denoise.take().unwrap_or(0.75);
             let steps = self.hires_steps.unwrap_or(0);
             let upscaler = self.hires_upscaler.unwrap_or_default();
-            self.info.hires = Some(Hires { scale, denoise, steps, upscaler });
+            self.info.hires = Some(Hires { scale, denoise, steps, upscaler, network: self.hires_network.take() });
         } else {
             let steps = self.hires_steps.take().map(|steps| ("Hires steps", steps.to_string()));
             let upscaler = self.hires_upscaler.take();
-            let upscaler = upscaler.map(|it| ("Hires upscaler", names::upscaler_label(it).into()));
+            let network = self.hires_network.as_deref();
+            let upscaler = upscaler.map(|it| ("Hires upscaler", names::upscaler_label(it, network).into()));
             for (name, value) in [steps, upscaler].into_iter().flatten() {
                 self.push_leftover(name, &value, "Hires. fix is ignored without `Hires upscale`");
             }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{hash_name, names, settings};
-use crate::pipeline::recipe::{EmbeddingChoice, Recipe};
+use crate::pipeline::recipe::{EmbeddingChoice, Hires, Recipe};
 use crate::pipeline::recipe_draft::{EmbeddingMention, Mention, Origin, RecipeDraft, stem, tag_name};
 use crate::program::Program;
 use crate::text::{Emphasis, NetworkKind, extra_networks};
@@ -57,7 +57,7 @@ impl RecipeDraft {
             model_hash: None,
             denoise: recipe.denoise,
             eta: recipe.eta,
-            hires: recipe.hires,
+            hires: recipe.hires.clone(),
             clip_skip: Some(recipe.clip_skip.saturating_add(1)),
             rng: Some(recipe.rng),
             web_ui: recipe.web_ui,
@@ -96,6 +96,7 @@ impl RecipeDraft {
         let loras = self.adapters.iter().map(|adapter| (&adapter.name, &adapter.hash));
         let embeddings = self.embeddings.iter().map(|embedding| (&embedding.name, &embedding.hash));
         let size = |(width, height): (usize, usize)| format!("{width}x{height}");
+        let upscaler = |hires: &Hires| names::upscaler_label(hires.upscaler, hires.network.as_deref()).into();
         let settings = self.web_ui.iter().flat_map(settings::fields).map(|(name, value)| (name, Some(value)));
         let mut fields = vec![
             ("Steps", self.steps.map(|steps| steps.to_string())),
@@ -111,7 +112,7 @@ impl RecipeDraft {
             ("Seed resize from", self.seed_resize.map(size)),
             (
                 "Denoising strength",
-                self.hires.map(|hires| hires.denoise).or(self.denoise).map(|share| share.to_string()),
+                self.hires.as_ref().map(|hires| hires.denoise).or(self.denoise).map(|share| share.to_string()),
             ),
             (settings::eta_name(self.sampler), self.eta.map(|eta| eta.to_string())),
             ("Clip skip", self.clip_skip.filter(|skip| *skip > 1).map(|skip| skip.to_string())),
@@ -119,9 +120,9 @@ impl RecipeDraft {
             ("Emphasis", self.emphasis.map(|mode| mode.label().into())),
             ("Pad conds", Some("True".into()).filter(|_| self.pad_conds)),
             ("Noise Schedule", self.zero_snr.filter(|is_zero| *is_zero).map(|_| "Zero Terminal SNR".into())),
-            ("Hires upscale", self.hires.map(|hires| hires.scale.to_string())),
-            ("Hires steps", self.hires.filter(|hires| hires.steps > 0).map(|hires| hires.steps.to_string())),
-            ("Hires upscaler", self.hires.map(|hires| names::upscaler_label(hires.upscaler).into())),
+            ("Hires upscale", self.hires.as_ref().map(|hires| hires.scale.to_string())),
+            ("Hires steps", self.hires.as_ref().filter(|hires| hires.steps > 0).map(|hires| hires.steps.to_string())),
+            ("Hires upscaler", self.hires.as_ref().map(upscaler)),
         ];
         fields.extend(settings);
         fields.extend([

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::graph::{Link, Node};
 use super::trace::Trace;
+use crate::pipeline::recipe_draft::file_stem;
 
 /// Inputs that lead to the source of an image or latent.
 pub(super) const IMAGES: [&str; 9] =
@@ -24,6 +25,8 @@ pub(super) struct Source<'g> {
     pub(super) target: Option<(usize, usize)>,
     /// Whether pixels were enlarged, not latents.
     pub(super) is_of_pixels: bool,
+    /// Name of the network that enlarged them.
+    pub(super) network: Option<String>,
 }
 
 impl<'g> Trace<'g> {
@@ -75,8 +78,13 @@ impl<'g> Trace<'g> {
             (Some(factor), _) => source.scale = source.scale.map(|scale| scale * factor),
             (None, Some(size)) if node.is("scale") => _ = source.target.get_or_insert(size),
             _ if node.is("upscale") => {
-                self.name(node, "networks that enlarge images are not supported: pixels are interpolated");
+                let loader = node.link(&["upscale_model"]).and_then(|link| self.follow(link));
+                let network = loader.and_then(|loader| self.choice(loader, &["model_name"]));
+                source.network = network.map(|name| file_stem(name).to_owned());
                 source.scale = None;
+                if source.network.is_none() {
+                    self.name(node, "the network that enlarges the image cannot be told: pixels are interpolated");
+                }
             }
             _ => self.name_unsupported(node),
         }

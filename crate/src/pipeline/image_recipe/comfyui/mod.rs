@@ -161,6 +161,9 @@ impl<'g> Trace<'g> {
         } else if denoise < 1.0 {
             self.name(node, "a denoising strength below 1 without an image to start from is not supported");
         }
+        if source.network.is_some() {
+            self.name(node, "a network that enlarges the image to start from is not supported");
+        }
         if self.choice(node, &["noise_mode"]).is_some_and(|mode| mode.starts_with("GPU")) {
             self.draft.rng = Some(Rng::Philox);
         }
@@ -194,7 +197,8 @@ impl<'g> Trace<'g> {
         };
         let upscaler = if source.is_of_pixels { Upscaler::Pixels } else { Upscaler::Latent };
         let denoise = second.sampling.denoise.unwrap_or(1.0);
-        self.draft.hires = Some(Hires { scale, denoise, steps: second.sampling.steps.unwrap_or(0), upscaler });
+        let (steps, network) = (second.sampling.steps.unwrap_or(0), source.network.clone());
+        self.draft.hires = Some(Hires { scale, denoise, steps, upscaler, network });
         let (a, b) = (&first.sampling, &second.sampling);
         let differs =
             a.guidance != b.guidance || a.sampler != b.sampler || a.scheduler != b.scheduler || a.seed != b.seed;
