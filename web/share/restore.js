@@ -30,7 +30,7 @@ export const NOTHING_SAID = { recipe: null, draft: null, unknown: [], problems: 
 export function restored(state, file, { recipe, draft, problems }, again = t("restore.drop_again")) {
   const told = recipe ? ofRecipe(recipe) : draft ? ofDraft(draft) : null;
   if (!told) return null;
-  const missing = [...told.missing, ...problems];
+  const missing = [...told.missing, ...problems, ...missingUpscaler(state, told.change)];
   const { info } = state.base;
   if (info && told.change.sampler && !info.samplers.includes(told.change.sampler)) {
     missing.push(t("restore.no_sampler", { name: word("sampler", told.change.sampler), model: info.name }));
@@ -63,7 +63,6 @@ export function restored(state, file, { recipe, draft, problems }, again = t("re
         : stem(file) === stem(name) && (!sha256 || hasHash(report, sha256));
     if (!state.files.some(isIt)) missing.push(t("restore.no_words", { name: name + hashOf(sha256), again }));
   }
-  missing.push(...missingUpscaler(state, told.change));
   return {
     change: {
       ...told.change,
