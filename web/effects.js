@@ -254,12 +254,12 @@ export function createEffects({ client, readers, reach, send, getState }) {
   }
 
   /** Says that a file was saved, or why not. @param {() => string | null | undefined | Promise<string | null | undefined>} save gives its name, if there is something to save */
-  async function saved(save) {
+  async function saved(save, otherwise = t("error.not_saved")) {
     try {
       const name = await save();
       if (name) send({ type: "file/saved", name });
     } catch (thrown) {
-      raise(t("error.not_saved"), thrown);
+      raise(otherwise, thrown);
     }
   }
 
@@ -344,7 +344,7 @@ export function createEffects({ client, readers, reach, send, getState }) {
       case "image/copy":
         return void copy(() => copyImage(imageFile(action.drawing)), t("tools.the_image"));
       case "image/enlarge":
-        return void saved(async () => (await import("./gallery/enlarge.js")).enlarge({ client, jobs, getState }, action.drawing));
+        return void saved(async () => (await import("./gallery/enlarge.js")).enlarge({ client, jobs, getState }, action.drawing), t("error.not_enlarged"));
       case "image/start":
       case "image/inpaint":
         return sendOn(action);

@@ -40,9 +40,9 @@ describe('seeds of 64 bits', () => {
 describe('images of other programs', () => {
   it('restores a JPEG of a web UI', async () => {
     const { page, errors, said } = await dropped('a1111_jpeg.jpg', 'restored');
-    const fields = { prompt: 'a (lighthouse:1.2), storm', negative: 'lowres, tiredneg', seed: '3735928559', steps: '28', hires: 'pixels', hiresScale: '1.5' };
+    const fields = { prompt: 'a (lighthouse:1.2), storm', negative: 'lowres, tiredneg', seed: '3735928559', steps: '28', hires: 'RealESRGAN_x4plus', hiresScale: '1.5' };
     for (const [id, value] of Object.entries(fields)) assert.equal(await page.inputValue(`#${id}`), value, id);
-    for (const missing of [/AUTOMATIC1111/, /ink \(0f1e2d3c4b5a\)/, /tiredneg \(5e40d722fc3d\)/, /tide_v2 \(31e35c80fc\)/]) assert.match(said, missing);
+    for (const missing of [/AUTOMATIC1111/, /upscaler RealESRGAN_x4plus is not open/, /ink \(0f1e2d3c4b5a\)/, /tiredneg \(5e40d722fc3d\)/, /tide_v2 \(31e35c80fc\)/]) assert.match(said, missing);
     assert.deepEqual(errors, []);
   });
 

@@ -1515,7 +1515,11 @@ steps?: number,
 /**
  * Upscaler.
  */
-upscaler?: Upscaler, };
+upscaler?: Upscaler, 
+/**
+ * Network that enlarges the pixels: its file's name without extension.
+ */
+network?: string, };
 
 export type Upscaler = "latent" | "pixels";
 
@@ -1850,7 +1854,7 @@ label: string,
  */
 is_web_ui_only: boolean, };
 
-export type Stage = "tune" | "load" | "text" | "adapters" | "denoise" | "decode";
+export type Stage = "tune" | "load" | "text" | "adapters" | "denoise" | "decode" | "upscale";
 
 export type PreviewInfo = { 
 /**

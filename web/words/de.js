@@ -1084,6 +1084,7 @@ export default {
   "job.compare_base": "Vergleich mit dem Basismodell",
   "said.saved": "{name} gespeichert",
   "error.not_saved": "Die Datei konnte nicht gespeichert werden",
+  "error.not_enlarged": "Das Bild wurde nicht hochskaliert",
   "error.not_opened": "Die Dateien konnten nicht geöffnet werden",
   "error.page": "Auf dieser Seite ist etwas schiefgegangen",
   "error.view": "Dieser Teil der Seite konnte nicht angezeigt werden",

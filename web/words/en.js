@@ -1083,6 +1083,7 @@ export default {
   "job.compare_base": "Comparing with the base model",
   "said.saved": "Saved {name}",
   "error.not_saved": "The file could not be saved",
+  "error.not_enlarged": "The image was not upscaled",
   "error.not_opened": "The files could not be opened",
   "error.page": "Something went wrong on this page",
   "error.view": "This part of the page could not be shown",

@@ -1084,6 +1084,7 @@ export default {
   "job.compare_base": "正在与基础模型比较",
   "said.saved": "已保存 {name}",
   "error.not_saved": "无法保存文件",
+  "error.not_enlarged": "图像未能放大",
   "error.not_opened": "无法打开文件",
   "error.page": "页面出现错误",
   "error.view": "页面的这一部分无法显示",
