@@ -45,12 +45,13 @@ describe('images of other programs', () => {
       negative: 'lowres, tiredneg',
       seed: '3735928559',
       steps: '28',
-      hires: 'pixels',
+      hires: 'RealESRGAN_x4plus',
       hiresScale: '1.5',
     };
     for (const [id, value] of Object.entries(fields)) assert.equal(await page.inputValue(`#${id}`), value, id);
     for (const missing of [
       /AUTOMATIC1111/,
+      /upscaler RealESRGAN_x4plus is not open/,
       /ink \(0f1e2d3c4b5a\)/,
       /tiredneg \(5e40d722fc3d\)/,
       /tide_v2 \(31e35c80fc\)/,

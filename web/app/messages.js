@@ -35,13 +35,14 @@ export class Messages {
    * Says that a file was saved, or why not.
    * @param {() => string | null | undefined | Promise<string | null | undefined>} save gives its name, if there is
    * something to save
+   * @param {string} otherwise title of the message if it fails
    */
-  async saved(save) {
+  async saved(save, otherwise = t("error.not_saved")) {
     try {
       const name = await save();
       if (name) this.#send({ type: "file/saved", name });
     } catch (thrown) {
-      this.raise(t("error.not_saved"), thrown);
+      this.raise(otherwise, thrown);
     }
   }
 

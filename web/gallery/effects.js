@@ -64,7 +64,7 @@ export class Gallery {
       case "image/copy":
         return void this.#messages.copy(() => copyImage(imageFile(action.drawing)), t("tools.the_image"));
       case "image/enlarge":
-        return void this.#messages.saved(() => this.#enlarge(action.drawing));
+        return void this.#messages.saved(() => this.#enlarge(action.drawing), t("error.not_enlarged"));
       case "grid/download":
         return void this.#messages.saved(() => saveGrid(this.#getState().grid));
     }

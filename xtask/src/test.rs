@@ -31,8 +31,21 @@ pub struct Options {
 const TEST_TIMEOUT: &str = "--test-timeout=1200000";
 
 /// Browser test files that draw images or measure the GPU, which keeps all cores busy on a software rasterizer.
-const DRAWING: [&str; 12] =
-    ["accessibility", "app", "bench", "engine", "far", "guide", "habits", "images", "links", "page", "run", "webgpu"];
+const DRAWING: [&str; 13] = [
+    "accessibility",
+    "app",
+    "bench",
+    "engine",
+    "far",
+    "guide",
+    "habits",
+    "images",
+    "links",
+    "page",
+    "run",
+    "upscale",
+    "webgpu",
+];
 
 /// JavaScript that prettier formats; .prettierignore excepts the texts.
 const SCRIPTS: [&str; 3] = ["*.js", "web/**/*.js", "tests/{browser,page,bench}/*.{js,mjs}"];
