@@ -55,7 +55,7 @@ enum Part {
     Logic,
     /// The page built into dist/.
     Page,
-    /// tests/browser/*.test.mjs against dist/ in Chromium, one of them in Firefox.
+    /// tests/browser/*.test.mjs against dist/ in Chromium, one of them in Firefox and one in WebKit.
     Browser,
     /// Converted files loaded with diffusers, peft and lycoris-lora; needs Python and runs only if named.
     Libraries,
@@ -213,6 +213,11 @@ fn browser(options: &Options, tally: &mut Tally) -> Result<(), Error> {
     let mut files = tests_in("browser")?;
     files.retain(|file| is_chosen(file, &options.only));
     let (chromium, firefox) = (setup::chromium()?, setup::firefox()?);
+    if cfg!(target_os = "linux") {
+        setup::webkit()?;
+    } else {
+        files.retain(|file| !name_of(file).starts_with("webkit"));
+    }
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..options.busy {
