@@ -87,7 +87,7 @@ describe('look', () => {
     );
 
     await page.fill('#module-filter', 'attn2.to_k');
-    const names = await rows.evaluateAll((all) => all.map((row) => row.children[0].textContent));
+    const names = await rows.evaluateAll((all) => all.map((row) => row.children[0].textContent.trim()));
     assert.equal(names.length, 16);
     assert.ok(
       names.every((name) => name.endsWith('attn2.to_k')),

@@ -749,7 +749,7 @@ export default {
   "shelf.kept": { one: "{n} Datei, {size}", other: "{n} Dateien, {size}" },
   "shelf.none": "in diesem Browser gespeicherte Dateien",
   "shelf.empty": "Noch nichts. „In der Bibliothek speichern“ über einem Bericht legt seine Datei hier ab; ein Modell kann unten heruntergeladen werden.",
-  "shelf.room": "{usage} von {quota} belegt, die dieser Seite zustehen.",
+  "shelf.room": "{usage} belegt von {quota}, die dieser Seite zustehen.",
   "shelf.stays": "Der Speicher ist dauerhaft.",
   "shelf.may_go": "Der Browser darf diese Dateien löschen, wenn der Speicherplatz knapp wird.",
   "shelf.persist": "Dauerhaften Speicher anfordern",

@@ -748,7 +748,7 @@ export default {
   "shelf.kept": { one: "{n} file, {size}", other: "{n} files, {size}" },
   "shelf.none": "files stored in this browser",
   "shelf.empty": "Nothing yet. “Save to Library” above a report puts its file here; a model can be downloaded below.",
-  "shelf.room": "{usage} of {quota} available to this page used.",
+  "shelf.room": "{usage} used of {quota} available to this page.",
   "shelf.stays": "Storage is persistent.",
   "shelf.may_go": "The browser may delete these files when disk space is low.",
   "shelf.persist": "Request persistent storage",
