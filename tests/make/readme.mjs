@@ -26,6 +26,7 @@ await page.getByRole('button', { name: 'panda', exact: true }).click();
 await enter(page, { seed: 0 });
 await generate(page);
 const clip = await page.locator('#run .studio').evaluate((studio) => {
+  studio.querySelector('.stage').style.position = 'static'; // it would follow the scrolled window
   const { x, y, width } = studio.getBoundingClientRect();
   return { x: x + scrollX, y: y + scrollY, width, height: 441 };
 });

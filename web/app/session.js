@@ -16,10 +16,14 @@ import { handleOf, openable, reopened } from "../library/handles.js";
 /**
  * `rows`: LoRAs of the user's own files, by their names; `start` and `mask`: the image to start from.
  * @typedef {{
- *   form: unknown, rows: import("../types.d.ts").SessionRow[], handles: Handle[], start?: File | null, mask?: File | null,
+ *   form: unknown, rows: import("../types.d.ts").SessionRow[], handles: Handle[],
+ *   start?: File | null, mask?: File | null,
  * }} Work
  */
-/** What of the state is kept. @typedef {Pick<State, "form" | "files" | "start" | "mask"> & { items: Drawing[] }} Kept */
+/**
+ * What of the state is kept.
+ * @typedef {Pick<State, "form" | "files" | "start" | "mask"> & { items: Drawing[] }} Kept
+ */
 
 /** Images that are kept, the latest. */
 const MOST_IMAGES = 24;
