@@ -13,7 +13,7 @@ import { FIRST_RUN, reduceRun } from "./generate/run-state.js";
 import { reduceForm } from "./generate/state.js";
 import { reduceGuide } from "./guide/state.js";
 import { FIRST_LOOK, FIRST_TABLE, reduceLook, reduceReport } from "./inspect/state.js";
-import { FIRST_SHELF, reduceLibrary } from "./library/state.js";
+import { FIRST_LIBRARY, reduceLibrary } from "./library/state.js";
 import { reduceShare } from "./share/state.js";
 
 /** @typedef {import("./types.d.ts").State} State */
@@ -46,7 +46,7 @@ export const initialState = {
   ...FIRST_IMAGES,
   guide: null,
   bench: FIRST_BENCH,
-  shelf: FIRST_SHELF,
+  library: FIRST_LIBRARY,
   link: null,
   asked: null,
   session: { rows: [], waiting: [], kept: false },

@@ -4,7 +4,28 @@ import type { JobState } from "./core/jobs.js";
 import type { LinkedRecipe, Unusable } from "./share/schema.js";
 import type { DeviceChoice } from "./engine/protocol.js";
 import type { Language } from "./words.js";
-import type { AlphaPlace, ComparedFiles, Emphasis, EngineError, Fix, LayerSpectrum, LogExplanation, ModelInfo, ModuleRow, Preview, Strengths, Target, PageProgress, GeneratedImage, Program, Recipe, Report, Rng, Summary, Weighing } from "./engine/types.d.ts";
+import type {
+  AlphaPlace,
+  ComparedFiles,
+  Emphasis,
+  EngineError,
+  Fix,
+  LayerSpectrum,
+  LogExplanation,
+  ModelInfo,
+  ModuleRow,
+  Preview,
+  Strengths,
+  Target,
+  PageProgress,
+  GeneratedImage,
+  Program,
+  Recipe,
+  Report,
+  Rng,
+  Summary,
+  Weighing,
+} from "./engine/types.d.ts";
 
 /** demo/demo.json. Paths are relative to demo/model/ and demo/loras/, sizes in bytes. */
 export type DemoCatalogue = {
@@ -121,7 +142,8 @@ export type Remark = {
   image: Start | null;
 };
 
-export type SortKey = "order" | "path" | "block" | "algorithm" | "rank" | "alpha" | "scale" | "norm" | "relative" | "dtype";
+export type SortKey =
+  "order" | "path" | "block" | "algorithm" | "rank" | "alpha" | "scale" | "norm" | "relative" | "dtype";
 
 export type Table = {
   open: boolean;
@@ -236,7 +258,8 @@ export type History = {
 };
 
 /** What changes along one side of a grid; "strength:N" and "blocks:N" are the strength of the Nth LoRA, counted from 0, and those of its blocks. */
-export type AxisKind = "none" | "seed" | "steps" | "guidance" | "sampler" | "lora" | `strength:${number}` | `blocks:${number}`;
+export type AxisKind =
+  "none" | "seed" | "steps" | "guidance" | "sampler" | "lora" | `strength:${number}` | `blocks:${number}`;
 
 export type Axis = {
   kind: AxisKind;
@@ -284,7 +307,8 @@ export type FolderRow = { id: string; path: string; summary: Summary | null; err
 /** Many files at once, by their headers. */
 export type FolderTable = { rows: FolderRow[]; sort: FolderSort; descending: boolean; filter: string };
 
-export type FolderSort = "file" | "label" | "algorithms" | "rank_high" | "size" | "trigger_words" | "works_in" | "problem";
+export type FolderSort =
+  "file" | "label" | "algorithms" | "rank_high" | "size" | "trigger_words" | "works_in" | "problem";
 
 export type ChangeKind = "convert" | "resize" | "blocks" | "metadata" | "merge" | "bake" | "extract" | "export";
 
@@ -338,7 +362,12 @@ export type Look = {
   /** Its strengths are being measured beside the base model's weights; `done` is 0 to 1. */
   weighing: { done: number; error: EngineError | null } | null;
   /** The file that it is compared with. */
-  compared: { id: string; status: "running" | "done" | "failed"; result: ComparedFiles | null; error: EngineError | null } | null;
+  compared: {
+    id: string;
+    status: "running" | "done" | "failed";
+    result: ComparedFiles | null;
+    error: EngineError | null;
+  } | null;
   change: Change;
   /** All of the report is on show, not just its upper half. */
   settled: boolean;
@@ -349,13 +378,21 @@ export type Look = {
 };
 
 /** A file that stays in this browser. `sha256` is "" while it is incomplete; `address` where it comes from, if that is elsewhere; `own` for the user's own file, which lies where it lay. */
-export type KeptFile = { key: string; name: string; address: string; sha256: string; size: number; received: number; own?: boolean };
+export type KeptFile = {
+  key: string;
+  name: string;
+  address: string;
+  sha256: string;
+  size: number;
+  received: number;
+  own?: boolean;
+};
 
 /** Something on its way into the library. */
 export type Work = { name: string; received: number; size: number; error: EngineError | null };
 
 /** Files that stay in this browser. */
-export type Shelf = {
+export type Library = {
   /** The browser has room for a library. */
   ready: boolean;
   items: KeptFile[];
@@ -373,7 +410,7 @@ export type Shelf = {
 export type State = {
   /** Of the page; words.js has its texts. */
   language: Language;
-  shelf: Shelf;
+  library: Library;
   app: App;
   /** All work that runs or waits, in the order in which it was asked for. */
   jobs: JobState[];
@@ -391,7 +428,13 @@ export type State = {
   /** How many tokens the prompt takes of the model's room. */
   tokens: { used: number; room: number } | null;
   /** Names offered for what is typed in a prompt: `options[at]` would replace the text between `from` and `to`. */
-  completion: { field?: "prompt" | "negative"; from: number; to: number; at: number; options: { name: string; text: string }[] } | null;
+  completion: {
+    field?: "prompt" | "negative";
+    from: number;
+    to: number;
+    at: number;
+    options: { name: string; text: string }[];
+  } | null;
   table: Table;
   pointed: BlockKey;
   chosen: BlockKey;
@@ -419,18 +462,32 @@ export type State = {
 };
 
 /** Measurements of the graphics card; `all` rows are to come. */
-export type Bench = { shown: boolean; status: "idle" | "running"; all: number; rows: Measured[]; adapter: string; error: EngineError | null };
+export type Bench = {
+  shown: boolean;
+  status: "idle" | "running";
+  all: number;
+  rows: Measured[];
+  adapter: string;
+  error: EngineError | null;
+};
 type Measured = import("./engine/types.d.ts").Row;
 
 export type Action =
   | { type: "language/changed"; language: Language }
-  | { type: "shelf/listed"; items: Shelf["items"]; demo: Shelf["demo"]; usage: number; quota: number; persisted: boolean }
-  | { type: "shelf/working"; key: string; work: Work | null }
-  | { type: "shelf/keep"; id: string }
-  | { type: "shelf/download"; text: string; wanted: string }
-  | { type: "shelf/resume" | "shelf/stop" | "shelf/open" | "shelf/remove"; key: string }
-  | { type: "shelf/persist" }
-  | { type: "shelf/demo"; keep: boolean }
+  | {
+      type: "library/listed";
+      items: Library["items"];
+      demo: Library["demo"];
+      usage: number;
+      quota: number;
+      persisted: boolean;
+    }
+  | { type: "library/working"; key: string; work: Work | null }
+  | { type: "library/keep"; id: string }
+  | { type: "library/download"; text: string; wanted: string }
+  | { type: "library/resume" | "library/stop" | "library/open" | "library/remove"; key: string }
+  | { type: "library/persist" }
+  | { type: "library/demo"; keep: boolean }
   | { type: "app/changed"; change: Partial<App> }
   | { type: "app/update" | "app/reload" }
   | { type: "session/restored"; form: Form | null; rows: SessionRow[]; drawings: Drawing[] }
@@ -449,7 +506,13 @@ export type Action =
   | { type: "demo/progress"; received: number; total: number }
   | { type: "demo/ready" }
   | { type: "demo/failed" }
-  | { type: "files/dropped"; files: File[]; handles?: (FileSystemFileHandle | null)[]; folders: Folder[]; place: string }
+  | {
+      type: "files/dropped";
+      files: File[];
+      handles?: (FileSystemFileHandle | null)[];
+      folders: Folder[];
+      place: string;
+    }
   | { type: "files/pick" }
   | { type: "model/picked"; file: File }
   | { type: "model/used"; id: string }
@@ -545,7 +608,10 @@ export type Action =
   | { type: "history/changed"; change: Partial<Omit<History, "items">> }
   | { type: "history/use"; id: number }
   | { type: "history/save" }
-  | { type: "image/save" | "image/copy" | "image/enlarge" | "image/start" | "image/inpaint"; drawing: Omit<Drawing, "id"> }
+  | {
+      type: "image/save" | "image/copy" | "image/enlarge" | "image/start" | "image/inpaint";
+      drawing: Omit<Drawing, "id">;
+    }
   | { type: "axis/changed"; side: "x" | "y"; change: Partial<Axis> }
   | { type: "grid/draw" }
   | { type: "grid/started"; grid: Grid }

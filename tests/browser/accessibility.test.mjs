@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { after, before, describe, it } from 'node:test';
 import { SUB_PATH, drop, launch } from './harness.mjs';
-import { PATIENCE, finished, ready, reportOf } from './studio.mjs';
+import { PATIENCE, finished, openDemo, ready, reportOf } from './studio.mjs';
 
 const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -97,14 +97,12 @@ describe('no serious violation', () => {
 
 describe('motion', () => {
   it('stands still for people who ask for that, and for nobody else', async () => {
+    const { page } = await openDemo(site, { steps: 100 });
+    await page.click('#generate');
+    await page.waitForSelector('[data-testid=progress]');
     /** Returns the animations that run while an image is generated, when its placeholder pulses. */
     const moving = async (reducedMotion) => {
-      const { page } = await site.open(SUB_PATH, { reducedMotion });
-      await page.click('#try-demo');
-      await ready(page);
-      await page.fill('#steps', '100');
-      await page.click('#generate');
-      await page.waitForSelector('[data-testid=progress]');
+      await page.emulateMedia({ reducedMotion });
       const found = await page.evaluate(() => ({
         animations: document.getAnimations().length,
         scrolls: getComputedStyle(document.documentElement).scrollBehavior,

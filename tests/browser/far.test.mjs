@@ -6,7 +6,7 @@ import { createServer } from 'node:http';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { launch } from './harness.mjs';
-import { PATIENCE, deviation, difference, generate, ready } from './studio.mjs';
+import { PATIENCE, deviation, difference, enter, generate, ready } from './studio.mjs';
 
 const TESTS = new URL('../', import.meta.url);
 const MINI = 'golden/pipelines/mini-sd15';
@@ -57,8 +57,7 @@ async function openFar(address) {
 async function fourSteps(page) {
   await page.selectOption('#lora', '');
   await page.fill('#prompt', 'a cat on a mat');
-  await page.fill('#steps', '2');
-  await page.press('#steps', 'Tab');
+  await enter(page, { steps: 2, guidance: 1 });
   return (await generate(page)).without;
 }
 

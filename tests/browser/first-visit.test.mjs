@@ -38,6 +38,11 @@ test('a first visit asks for no more than 1 MB of gzip', async (test) => {
     null,
     'a font is asked for only where it is used: have the visit use it, and count it',
   );
+  assert.deepEqual(
+    names.filter((name) => /^assets\/work-/.test(name)),
+    [],
+    'the work place comes with the first file',
+  );
   const bytes = zipped(names);
   test.diagnostic(
     `a first visit asks for ${bytes} bytes of gzip, ${zipped(

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { launch } from './harness.mjs';
-import { generate, ready, reportOf } from './studio.mjs';
+import { enter, generate, ready, reportOf } from './studio.mjs';
 
 let site;
 before(async () => (site = await launch()));
@@ -20,8 +20,7 @@ describe('the guided minute', () => {
     await page.waitForSelector('.guide li[data-step=look][data-done]');
     assert.deepEqual(await done(page), ['look']);
     await ready(page);
-    await page.fill('#steps', '1');
-    await page.press('#steps', 'Tab');
+    await enter(page, { steps: 1, guidance: 1 });
     await generate(page);
     assert.deepEqual(await done(page), ['look', 'draw']);
     await page.fill('#strength', '-0.5');

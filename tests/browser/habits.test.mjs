@@ -5,9 +5,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { drop, launch, until } from './harness.mjs';
-import { deviation, generate, pixels, ready, reportOf } from './studio.mjs';
+import { deviation, enter, generate, pixels, ready, reportOf } from './studio.mjs';
 
 const KOHYA = 'corpus/files/kohya_lora_r4a1_fp16.safetensors';
+
+/** A PNG of one pixel. */
+const PIXEL = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
 
 let site;
 before(async () => (site = await launch()));
@@ -75,13 +78,7 @@ describe('work', () => {
     await ready(page);
     await page.fill('#prompt', 'a fox');
     await page.selectOption('#lora', '');
-    for (const [id, value] of [
-      ['steps', '1'],
-      ['batch', '3'],
-    ]) {
-      await page.fill(`#${id}`, value);
-      await page.press(`#${id}`, 'Tab');
-    }
+    await enter(page, { steps: 1, guidance: 1, batch: 3 });
     await generate(page);
     assert.ok(deviation(await pixels(page, 'without')) > 1);
     await page.getByTestId('history').locator('li').nth(2).waitFor();
@@ -93,10 +90,26 @@ describe('work', () => {
         .first()
         .evaluate((canvas) => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]);
     const drawn = await latest();
+    const image = { name: 'start.png', mimeType: 'image/png', buffer: Buffer.from(PIXEL, 'base64') };
+    await page.setInputFiles('#pick-start', image);
+    await page.setInputFiles('#pick-mask', { ...image, name: 'mask.png' });
+    await page.getByTestId('mask').getByText('mask.png').waitFor();
+    const keptMask = () =>
+      page.evaluate(async () => {
+        const ask = (request) => new Promise((done) => (request.onsuccess = () => done(request.result)));
+        const name = (await indexedDB.databases()).find(({ name }) => name.startsWith('loupe-session')).name;
+        const database = await ask(indexedDB.open(name));
+        const work = await ask(database.transaction('work').objectStore('work').get('work'));
+        database.close();
+        return work.mask?.name;
+      });
+    await until('the mask to be kept', keptMask, { passes: (name) => name === 'mask.png' });
     await page.reload();
     await page.getByTestId('history').locator('li').nth(2).waitFor();
     assert.equal(await page.inputValue('#prompt'), 'a fox');
     assert.equal(await page.inputValue('#batch'), '3');
+    assert.match(await page.getByTestId('start').innerText(), /start\.png/);
+    assert.match(await page.getByTestId('mask').innerText(), /mask\.png/);
     assert.deepEqual(await latest(), drawn);
 
     await page.click('#forget-session');

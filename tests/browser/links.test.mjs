@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { lookLink, parsedLink, recipeLink } from '../../web/share/link.js';
 import { BLANK, drop, elsewhere, launch, until } from './harness.mjs';
-import { generate, pixels, ready, reportOf } from './studio.mjs';
+import { enter, generate, pixels, ready, reportOf } from './studio.mjs';
 
 const STORED = JSON.parse(await readFile(new URL('links.json', import.meta.url), 'utf8'));
 
@@ -61,13 +61,7 @@ describe('a link', () => {
     await reportOf(page, 'duotone.safetensors');
     await ready(page);
     await page.getByRole('button', { name: 'panda', exact: true }).click();
-    for (const [id, value] of [
-      ['steps', '1'],
-      ['seed', '5'],
-    ]) {
-      await page.fill(`#${id}`, value);
-      await page.press(`#${id}`, 'Tab');
-    }
+    await enter(page, { steps: 1, seed: 5, guidance: 1 });
     await page.fill('#strength', '0.65');
     const first = await generate(page);
     const link = await copied(page, '#copy-link');

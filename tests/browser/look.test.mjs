@@ -402,7 +402,7 @@ describe('two files', () => {
     await page.getByText(/^Layer by layer/).click();
     const told = await page
       .locator('[data-testid=compared-layers] tbody tr')
-      .evaluateAll((rows) => rows.map(({ children }) => children[1].textContent));
+      .evaluateAll((rows) => rows.map(({ children }) => children[1].textContent.trim()));
     const cosines = told.filter((cosine) => cosine !== '–').map(Number);
     assert.ok(cosines.length > 0 && cosines.every((cosine) => Math.abs(cosine) < 0.5), told.join(' '));
     assert.ok(new Set(cosines).size > 1, `each layer has its own: ${told.join(' ')}`);

@@ -3,7 +3,18 @@ import assert from 'node:assert/strict';
 import { readFile, stat } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { BLANK, drop, engineOf, launch } from './harness.mjs';
-import { PATIENCE, deviation, difference, finished, generate, pixels, ready, reportOf } from './studio.mjs';
+import {
+  PATIENCE,
+  deviation,
+  difference,
+  enter,
+  finished,
+  generate,
+  openDemo,
+  pixels,
+  ready,
+  reportOf,
+} from './studio.mjs';
 
 const KOHYA = 'corpus/files/kohya_lora_r4a1_fp16.safetensors';
 const DEMO = new URL('../../web/public/demo/', import.meta.url);
@@ -13,17 +24,6 @@ const STEPS = '2';
 let site;
 before(async () => (site = await launch()));
 after(() => site?.close());
-
-/** Opens a page with the report of the demo's first LoRA, ready to generate. */
-async function openDemo() {
-  const { page, errors } = await site.open();
-  await page.click('#try-demo');
-  await reportOf(page, 'duotone.safetensors');
-  await ready(page);
-  await page.fill('#steps', STEPS);
-  await page.press('#steps', 'Tab');
-  return { page, errors };
-}
 
 async function fitsWidth(page, what) {
   const [wanted, given] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
@@ -87,7 +87,7 @@ describe('look', () => {
     );
 
     await page.fill('#module-filter', 'attn2.to_k');
-    const names = await rows.evaluateAll((all) => all.map((row) => row.children[0].textContent));
+    const names = await rows.evaluateAll((all) => all.map((row) => row.children[0].textContent.trim()));
     assert.equal(names.length, 16);
     assert.ok(
       names.every((name) => name.endsWith('attn2.to_k')),
@@ -149,8 +149,12 @@ describe('look', () => {
 });
 
 describe('run', () => {
+  /** One after another, the tests share a page. */
+  let page;
+  let errors;
+  before(async () => ({ page, errors } = await openDemo(site, { steps: STEPS, guidance: 2 })));
+
   it('draws without and with the LoRA, repeatably, and not at all differently at strength 0', async () => {
-    const { page, errors } = await openDemo();
     const first = await generate(page);
     assert.ok(deviation(first.without) > 10, `without: deviation ${deviation(first.without)}`);
     assert.ok(deviation(first.with) > 10, `with: deviation ${deviation(first.with)}`);
@@ -176,8 +180,6 @@ describe('run', () => {
   });
 
   it('saves each image as a PNG', async () => {
-    const { page } = await openDemo();
-    await generate(page);
     for (const [which, name] of [
       ['without', /^red_apple_seed_0_no_LoRA\.png$/],
       ['with', /^red_apple_seed_0_Duotone_1\.png$/],
@@ -191,9 +193,8 @@ describe('run', () => {
   });
 
   it('cancels between two steps and can draw again', async () => {
-    const { page, errors } = await openDemo();
-    await page.fill('#steps', '100');
-    await page.press('#steps', 'Tab');
+    const before = await pixels(page, 'without');
+    await enter(page, { steps: 100 });
     await page.click('#generate');
     await page.waitForFunction(
       () => /step [1-9]/i.test(document.querySelector('#progress-what')?.textContent ?? ''),
@@ -203,18 +204,17 @@ describe('run', () => {
     await page.click('#cancel');
     await finished(page);
     assert.equal(await page.getByTestId('announcement').textContent(), 'Cancelled');
-    assert.equal(await page.getByTestId('image-without').count(), 0);
+    assert.deepEqual(await pixels(page, 'without'), before);
     assert.equal(await page.locator('#run [role=alert]').count(), 0);
 
-    await page.fill('#steps', STEPS);
-    await page.press('#steps', 'Tab');
+    await enter(page, { steps: 1 });
     const { without } = await generate(page);
     assert.ok(deviation(without) > 10);
     assert.deepEqual(errors, []);
   });
 
   it('reads another file while it draws', async () => {
-    const { page } = await openDemo();
+    await enter(page, { seed: 3 });
     await page.click('#generate');
     await page.waitForSelector('[data-testid=run][data-status=running]');
     await drop(page, [KOHYA]);
@@ -225,10 +225,6 @@ describe('run', () => {
   });
 
   it('says why a LoRA of another size cannot draw, and keeps the images', async () => {
-    const { page } = await openDemo();
-    await generate(page);
-    await drop(page, [KOHYA]);
-    await reportOf(page, 'kohya_lora_r4a1_fp16.safetensors');
     await page.locator('#run [data-kind=unfit]').waitFor();
     await page.selectOption('#lora', { label: 'kohya_lora_r4a1_fp16' });
     await page.click('#generate');

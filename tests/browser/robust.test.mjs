@@ -57,6 +57,18 @@ describe('the page', () => {
     await reportOf(page, 'kohya_lora_r4a1_fp16.safetensors');
   });
 
+  it('says when a part of it does not load, and what to do', async () => {
+    const { page } = await openWith(() => {});
+    await page.route(/assets\/work-/, (route) => route.abort());
+    await drop(page, [KOHYA]);
+    await page.getByText('A part of the page could not be loaded').waitFor();
+    assert.equal(await page.getByTestId('report').count(), 0);
+    await page.unroute(/assets\/work-/);
+    await page.reload();
+    await drop(page, [KOHYA]);
+    await reportOf(page, 'kohya_lora_r4a1_fp16.safetensors');
+  });
+
   it('says when the worker for web addresses does not load, and tries it again', async () => {
     const { page } = await openWith(() => {
       // Only the page's own policy makes addresses of scripts.

@@ -5,21 +5,41 @@ import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { crc32 } from 'node:zlib';
 import { drop, launch } from './harness.mjs';
-import { PATIENCE, deviation, difference, finished, generate, pixels, ready, reportOf } from './studio.mjs';
+import {
+  PATIENCE,
+  deviation,
+  difference,
+  enter,
+  finished,
+  generate,
+  openDemo,
+  pixels,
+  ready,
+  reportOf,
+} from './studio.mjs';
 
 const TESTS = new URL('../', import.meta.url);
 const MINI = fileURLToPath(new URL('golden/pipelines/mini-sd15', TESTS));
 const LORAS = ['lora_a', 'lora_b'].map((name) => `golden/loras/mini-sd15/${name}.safetensors`);
 
 let site;
-before(async () => (site = await launch()));
+/** A page with mini-sd15 as the base model and both of its LoRAs, which most tests share; a PNG of its first settings. */
+let mini;
+before(async () => {
+  site = await launch();
+  mini = await openMini();
+});
 after(() => site?.close());
 
 /** Types a value into a field and leaves it. */
-async function type(page, id, value) {
-  await page.fill(`#${id}`, String(value));
-  if ((await page.getAttribute(`#${id}`, 'type')) === 'number') await page.press(`#${id}`, 'Tab');
-}
+const type = (page, id, value) => enter(page, { [id]: value });
+
+/** Unfolds a part of the form. */
+const unfold = (page, selector) =>
+  page
+    .locator(selector)
+    .first()
+    .evaluate((part) => (part.open = true));
 
 /** Drops bytes as files, on the page or on the element that matches a selector. */
 async function dropBytes(page, files, selector = 'body') {
@@ -37,7 +57,7 @@ async function dropBytes(page, files, selector = 'body') {
   );
 }
 
-/** Opens a page with mini-sd15 as the base model, both of its LoRAs and four steps. */
+/** Opens a page with mini-sd15, both of its LoRAs and few steps, and generates a first image. */
 async function openMini() {
   const { page, errors } = await site.open();
   await drop(page, LORAS);
@@ -46,18 +66,20 @@ async function openMini() {
   await page.getByText('Use your own checkpoint').click();
   await page.setInputFiles('#pick-folder', MINI);
   await page.getByText('mini-sd15: ').waitFor(PATIENCE);
-  await type(page, 'prompt', 'a cat on a mat');
-  await type(page, 'steps', 2);
-  return { page, errors };
+  await page.selectOption('#lora', '');
+  await enter(page, { prompt: 'a cat on a mat', steps: 2, guidance: 1 });
+  await generate(page);
+  return { page, errors, png: await saved(page, 'without') };
 }
 
-/** Opens a page with the demo ready to generate in four steps. */
-async function openDemo() {
-  const { page, errors } = await site.open();
-  await page.click('#try-demo');
-  await reportOf(page, 'duotone.safetensors');
-  await ready(page);
-  await type(page, 'steps', 2);
+/** The shared page with its first settings. */
+async function restarted() {
+  const { page, errors, png } = mini;
+  for (const id of ['remove-mask', 'remove-start']) {
+    if (await page.locator(`#${id}`).count()) await page.click(`#${id}`);
+  }
+  await dropBytes(page, [{ name: 'first.png', bytes: png }]);
+  await remark(page, 'restored').getByText('first.png').waitFor();
   return { page, errors };
 }
 
@@ -106,7 +128,7 @@ const remark = (page, kind) => page.locator(`#run [data-testid=message][data-kin
 
 describe('a model of one’s own', () => {
   it('draws from a folder with a stack of LoRAs, and again from its PNG', async () => {
-    const { page, errors } = await openMini();
+    const { page, errors } = await restarted();
     assert.equal(await page.inputValue('#width'), '64');
     await page.getByText(/\d+\/75 tokens/).waitFor();
 
@@ -132,7 +154,7 @@ describe('a model of one’s own', () => {
     await type(page, 'width', 90);
     assert.equal(await page.inputValue('#width'), '88', 'rounded to a multiple of 8');
     await dropBytes(page, [{ name: 'mine.png', bytes: png }]);
-    await remark(page, 'restored').waitFor();
+    await remark(page, 'restored').getByText('mine.png').waitFor();
     assert.match(await remark(page, 'restored').innerText(), /Settings loaded from mine\.png\s+All settings/);
     assert.equal(await page.inputValue('#prompt'), 'a cat on a mat');
     assert.equal(await page.inputValue('#width'), '64');
@@ -165,11 +187,10 @@ describe('a model of one’s own', () => {
   });
 
   it('takes noise, schedule and program from the advanced part', async () => {
-    const { page } = await openMini();
+    const { page } = await restarted();
     await page.selectOption('#lora', '');
-    await type(page, 'steps', 2);
     const usual = await generate(page);
-    await page.getByText('Advanced', { exact: true }).click();
+    await unfold(page, '#advanced');
     for (const [field, value] of [
       ['rng', 'philox'],
       ['schedule', 'karras'],
@@ -196,10 +217,8 @@ describe('a model of one’s own', () => {
   });
 
   it('draws anew only what a mask leaves white, in blocks of its own strength, and once more larger', async () => {
-    const { page, errors } = await openMini();
-    await page.selectOption('#lora', { label: 'lora_b' });
-    await page.getByText('Advanced', { exact: true }).click();
-    await type(page, 'steps', 2);
+    const { page, errors } = await restarted();
+    await unfold(page, '#advanced');
     await page.uncheck('#preview');
     await page.setInputFiles('#pick-start', { name: 'start.png', mimeType: 'image/png', buffer: await plainPng(page) });
     await page.setInputFiles('#pick-mask', {
@@ -223,14 +242,16 @@ describe('a model of one’s own', () => {
     assert.match((await saved(page, 'without')).toString('latin1'), /"masked":true/);
 
     await page.click('#remove-start');
+    await page.selectOption('#lora', { label: 'lora_b' });
     const whole = await generate(page);
-    await page.getByText('Text encoder, blocks').click();
+    await unfold(page, '.row-tools details');
     await type(page, 'blocks', 'ALL=0');
     await page.locator('#negative').dispatchEvent('input'); // an unrelated update of the page
     assert.equal(await page.inputValue('#blocks'), 'ALL=0', 'what is being typed stays');
     await page.press('#blocks', 'Tab');
     const none = await generate(page);
     assert.deepEqual(none.with, whole.without, 'no block, no change');
+    await page.selectOption('#lora', '');
     await page.selectOption('#hires', 'latent');
     await type(page, 'hiresScale', 1.5);
     const large = await generate(page);
@@ -240,8 +261,8 @@ describe('a model of one’s own', () => {
   });
 
   it('reads the words of a textual inversion, and shows the image while it forms', async () => {
-    const { page, errors } = await openMini();
-    await page.selectOption('#lora', '');
+    const { page, errors } = await restarted();
+    await page.check('#preview');
     await type(page, 'prompt', 'inkstyle cat');
     const plain = await generate(page);
     const header = JSON.stringify({ emb_params: { dtype: 'F32', shape: [2, 48], data_offsets: [0, 384] } });
@@ -308,7 +329,7 @@ describe('a model of one’s own', () => {
 
 describe('images', () => {
   it('starts from an image, near to it or far', async () => {
-    const { page, errors } = await openDemo();
+    const { page, errors } = await openDemo(site);
     await page.selectOption('#lora', '');
     await type(page, 'steps', 2);
     const { without: fresh } = await generate(page);
@@ -335,7 +356,7 @@ describe('images', () => {
   });
 
   it('takes the web UIs’ parameters and says what is missing', async () => {
-    const { page } = await openDemo();
+    const { page } = await openDemo(site);
     const parameters = [
       'red apple <lora:ink_icon:0.7> <lora:nowhere:1>',
       'Negative prompt: blurry',
@@ -360,7 +381,7 @@ describe('images', () => {
   });
 
   it('draws again while a strength moves', async () => {
-    const { page, errors } = await openMini();
+    const { page, errors } = await restarted();
     await page.selectOption('#lora', { label: 'lora_a' });
     await type(page, 'steps', 9);
     const first = await generate(page);

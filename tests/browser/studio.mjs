@@ -4,6 +4,28 @@ import assert from 'node:assert/strict';
 /** Timeout for two images on a software rasterizer. */
 export const PATIENCE = { timeout: 300_000 };
 
+/**
+ * Opens a page with the report of the demo's first LoRA, ready to generate with as little work as tells images apart. The
+ * first image of a page takes the longest, by the self-test and the pipelines: tests of a file share a page.
+ * @param {{ open: () => Promise<{ page: import('playwright-core').Page, errors: string[] }> }} site
+ */
+export async function openDemo(site, { steps = 1, guidance = 1 } = {}) {
+  const { page, errors } = await site.open();
+  await page.click('#try-demo');
+  await reportOf(page, 'duotone.safetensors');
+  await ready(page);
+  await enter(page, { steps, guidance });
+  return { page, errors };
+}
+
+/** Types values into fields of the form, by their ids, and leaves each. */
+export async function enter(page, values) {
+  for (const [id, value] of Object.entries(values)) {
+    await page.fill(`#${id}`, String(value));
+    if ((await page.getAttribute(`#${id}`, 'type')) === 'number') await page.press(`#${id}`, 'Tab');
+  }
+}
+
 /** Waits until the report of a file is displayed. */
 export async function reportOf(page, name) {
   await page.waitForSelector(`[data-testid=report][data-file="${name}"]:not([data-status=reading])`);

@@ -5,7 +5,7 @@
 
 import { createStore, delMany, get, set } from "idb-keyval";
 import { scoped } from "../core/scope.js";
-import { fileOf } from "../files/opened.js";
+import { fileOf, keptImage } from "../files/opened.js";
 import { storedForm } from "../form.js";
 import { decodedImage } from "../images.js";
 import { handleOf, openable, reopened } from "../library/handles.js";
@@ -14,12 +14,21 @@ import { handleOf, openable, reopened } from "../library/handles.js";
 /** @typedef {import("../types.d.ts").Drawing} Drawing */
 /** @typedef {{ name: string, handle: FileSystemFileHandle }} Handle */
 /**
- * `rows`: LoRAs of the user's own files, by their names.
- * @typedef {{ form: unknown, rows: import("../types.d.ts").SessionRow[], handles: Handle[] }} Work
+ * `rows`: LoRAs of the user's own files, by their names; `start` and `mask`: the image to start from.
+ * @typedef {{
+ *   form: unknown, rows: import("../types.d.ts").SessionRow[], handles: Handle[],
+ *   start?: File | null, mask?: File | null,
+ * }} Work
+ */
+/**
+ * What of the state is kept.
+ * @typedef {Pick<State, "form" | "files" | "start" | "mask"> & { items: Drawing[] }} Kept
  */
 
 /** Images that are kept, the latest. */
 const MOST_IMAGES = 24;
+/** Bytes of an image to start from that is kept. */
+const MOST_BYTES = 32e6;
 /** Milliseconds without a change before it is written. */
 const REST = 500;
 
@@ -31,8 +40,8 @@ export class Session {
   #getState;
   /** Nothing is kept before the last visit's work is there, nor after it was forgotten. */
   #keeping = false;
-  /** @type {{ form: State["form"] | null, files: State["files"], items: Drawing[] }} */
-  #last = { form: null, files: [], items: [] };
+  /** What was kept last. @type {Kept | null} */
+  #last = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   /** Files of the last visit that need the user's consent. @type {Handle[]} */
@@ -59,12 +68,13 @@ export class Session {
           rows: work?.rows ?? [],
           drawings,
         });
+      if (work?.start) this.#send({ type: "start/taken", start: keptImage(work.start) });
+      if (work?.start && work.mask) this.#send({ type: "mask/taken", mask: keptImage(work.mask) });
       await this.#openFiles(work?.handles ?? []);
     } catch {
       // Private windows of some browsers keep nothing, and what an older version kept may not be readable.
     }
-    const { form, files, history } = this.#getState();
-    this.#last = { form, files, items: history.items };
+    this.#last = keptOf(this.#getState());
     this.#keeping = true;
   }
 
@@ -79,14 +89,8 @@ export class Session {
   /** @param {Handle[]} handles */
   async #open(handles) {
     const files = (await Promise.all(handles.map(({ handle }) => reopened(handle)))).flatMap((file) => file ?? []);
-    if (files.length)
-      this.#send({
-        type: "files/dropped",
-        files,
-        handles: files.map((file) => handleOf(file) ?? null),
-        folders: [],
-        place: "",
-      });
+    const behind = files.map((file) => handleOf(file) ?? null);
+    if (files.length) this.#send({ type: "files/dropped", files, handles: behind, folders: [], place: "" });
   }
 
   /** After a click the browser asks whether the files may be read again. */
@@ -98,20 +102,18 @@ export class Session {
   }
 
   #keepSoon() {
-    const { form, files, history } = this.#getState();
-    if (
-      !this.#keeping ||
-      (form === this.#last.form && files === this.#last.files && history.items === this.#last.items)
-    )
-      return;
+    const now = keptOf(this.#getState());
+    const last = this.#last;
+    const same = last && Object.entries(now).every(([name, value]) => value === last[/** @type {keyof Kept} */ (name)]);
+    if (!this.#keeping || same) return;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => void this.#keep().catch(() => {}), REST);
   }
 
   async #keep() {
-    const { form, files, history } = this.#getState();
-    const { items } = this.#last;
-    this.#last = { form, files, items: history.items };
+    const last = this.#last;
+    const now = (this.#last = keptOf(this.#getState()));
+    const { form, files, items } = now;
     const nameOf = (/** @type {string} */ id) => files.find((entry) => entry.id === id)?.name;
     const rows = form.loras.flatMap((row) =>
       nameOf(row.id) && !row.id.startsWith("demo:") ? [{ ...row, name: nameOf(row.id) ?? "" }] : [],
@@ -120,8 +122,10 @@ export class Session {
       const handle = handleOf(fileOf(id));
       return handle ? [{ name, handle }] : [];
     });
-    await set("work", { form, rows, handles: [...handles, ...this.#waiting] }, store());
-    if (items !== history.items) await set("images", history.items.slice(-MOST_IMAGES).map(withoutPixels), store());
+    const images = { start: startFile(now.start), mask: startFile(now.mask) };
+    const work = { form, rows, handles: [...handles, ...this.#waiting], ...images };
+    await set("work", work, store());
+    if (last?.items !== items) await set("images", items.slice(-MOST_IMAGES).map(withoutPixels), store());
     this.#send({ type: "session/kept", kept: true });
   }
 
@@ -149,4 +153,15 @@ export class Session {
 /** The PNG has the pixels too. @param {Drawing} drawing */
 function withoutPixels({ image: { rgba, ...image }, ...drawing }) {
   return { ...drawing, image };
+}
+
+/** @param {State} state @returns {Kept} */
+function keptOf({ form, files, start, mask, history }) {
+  return { form, files, start, mask, items: history.items };
+}
+
+/** The file of an image to start from, if it is not too large to keep. @param {State["start"]} image */
+function startFile(image) {
+  const file = image && fileOf(image.id);
+  return file && file.size <= MOST_BYTES ? file : null;
 }

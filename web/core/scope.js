@@ -1,6 +1,7 @@
 /**
  * Names of what the browser keeps for the page: an origin may hold several deployments of it, each below a path of its
- * own. Pure.
+ * own. What older versions kept below a path under a name without it is not taken over: it may be another deployment's.
+ * Pure.
  */
 
 /**

@@ -2,7 +2,7 @@
 
 import { areParameters, pngOfText } from "./paste.js";
 import { adaptersOf, together, withConfig } from "./folder.js";
-import { forget, keepDropped, keepFolder, keepNew, keepRemote, newEntry } from "./opened.js";
+import { forget, keepDropped, keepFolder, keepNew, keepRemote, keptImage, newEntry } from "./opened.js";
 import { asError } from "../core/errors.js";
 import { imageFile } from "../gallery/save.js";
 import { holdsTexts, isImage } from "../images.js";
@@ -213,9 +213,4 @@ export class Opening {
         return this.#sendOn(action);
     }
   }
-}
-
-/** @param {File} file */
-function keptImage(file) {
-  return { id: keepNew("image", file), name: file.name, url: URL.createObjectURL(file) };
 }

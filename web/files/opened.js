@@ -84,3 +84,8 @@ export function folderOf(id) {
 export function newEntry(id, { name, size }) {
   return { id, name, size, status: "reading", report: null, fixes: [], error: null, done: 0, secondsLeft: null };
 }
+
+/** An image to start from, or its mask, as the state holds it. @param {File} file */
+export function keptImage(file) {
+  return { id: keepNew("image", file), name: file.name, url: URL.createObjectURL(file) };
+}

@@ -54,7 +54,7 @@ export class Library {
       const items = [...(await list()), ...(await listHandles())].sort((a, b) => a.name.localeCompare(b.name));
       const { usage, quota, persisted } = await storageRoom();
       this.#send({
-        type: "shelf/listed",
+        type: "library/listed",
         items,
         demo: await demoKept(this.#getState().demo.catalogue),
         usage,
@@ -74,7 +74,7 @@ export class Library {
       run: (signal, progress) => {
         const hear = (/** @type {{ received: number, size: number }} */ { received, size }) => {
           if (size) progress(received / size);
-          this.#send({ type: "shelf/working", key, work: { name, received, size, error: null } });
+          this.#send({ type: "library/working", key, work: { name, received, size, error: null } });
         };
         return onAbort(
           signal,
@@ -84,12 +84,12 @@ export class Library {
       },
     });
     if (!job) return;
-    this.#send({ type: "shelf/working", key, work: { name, received: 0, size: 0, error: null } });
+    this.#send({ type: "library/working", key, work: { name, received: 0, size: 0, error: null } });
     const error = await job.done.then(
       () => null,
       (thrown) => (isCancelled(thrown) ? null : asError(thrown)),
     );
-    this.#send({ type: "shelf/working", key, work: error && { name, received: 0, size: 0, error } });
+    this.#send({ type: "library/working", key, work: error && { name, received: 0, size: 0, error } });
     await this.#look();
   }
 
@@ -140,13 +140,13 @@ export class Library {
       const what = { name, address, wanted: wanted.trim().toLowerCase() };
       await this.#work(await keyOf(address), name, "download", what);
     } catch (thrown) {
-      this.#send({ type: "notice/raised", title: t("shelf.not_begun"), message: asError(thrown).message });
+      this.#send({ type: "notice/raised", title: t("library.not_begun"), message: asError(thrown).message });
     }
   }
 
   /** @param {string} key */
   async #goOn(key) {
-    const item = this.#getState().shelf.items.find((item) => item.key === key);
+    const item = this.#getState().library.items.find((item) => item.key === key);
     if (!item) return;
     addressOf(item.address); // it was typed in an earlier visit
     await this.#work(key, item.name, "download", item);
@@ -162,21 +162,21 @@ export class Library {
         place: "",
       });
     } catch (thrown) {
-      this.#send({ type: "notice/raised", title: t("shelf.not_opened"), message: asError(thrown).message });
+      this.#send({ type: "notice/raised", title: t("library.not_opened"), message: asError(thrown).message });
     }
   }
 
   /** @param {string} key */
   async #remove(key) {
     await (this.#isOwn(key) ? forgetHandle(key) : removeKept(key)).catch((thrown) =>
-      this.#send({ type: "notice/raised", title: t("shelf.not_deleted"), message: asError(thrown).message }),
+      this.#send({ type: "notice/raised", title: t("library.not_deleted"), message: asError(thrown).message }),
     );
     await this.#look();
   }
 
   /** @param {string} key */
   #isOwn(key) {
-    return this.#getState().shelf.items.some((item) => item.key === key && item.own);
+    return this.#getState().library.items.some((item) => item.key === key && item.own);
   }
 
   async #persist() {
@@ -187,25 +187,25 @@ export class Library {
   /** @param {Action} action */
   act(action) {
     switch (action.type) {
-      case "shelf/keep":
+      case "library/keep":
         return void this.#keep(action.id);
-      case "shelf/download":
+      case "library/download":
         return void this.#download(action.text, action.wanted);
-      case "shelf/resume":
+      case "library/resume":
         return void this.#goOn(action.key);
-      case "shelf/stop":
+      case "library/stop":
         return this.#jobs.cancelAll(`library:${action.key}`);
-      case "shelf/open":
+      case "library/open":
         return void this.#open(action.key);
-      case "shelf/remove":
+      case "library/remove":
         return void this.#remove(action.key);
-      case "shelf/demo":
+      case "library/demo":
         return void this.#demo(action.keep);
       case "demo/listed":
       case "demo/ready":
       case "files/read":
         return void this.#look();
-      case "shelf/persist":
+      case "library/persist":
         return void this.#persist();
     }
   }

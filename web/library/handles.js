@@ -101,10 +101,10 @@ export async function openHandle(key) {
     (await asked.queryPermission({ mode: "read" })) !== "granted" &&
     (await asked.requestPermission({ mode: "read" })) !== "granted"
   ) {
-    throw failure(t("shelf.not_allowed", { name }));
+    throw failure(t("library.not_allowed", { name }));
   }
   const file = await handle.getFile().catch(() => {
-    throw failure(t("shelf.moved", { name }));
+    throw failure(t("library.moved", { name }));
   });
   return remember(file, handle);
 }

@@ -58,7 +58,7 @@ export function partOf({ file }) {
 /** One tab at a time. @template T @param {string} key @param {() => Promise<T>} act @returns {Promise<T>} */
 export function locked(key, act) {
   return navigator.locks.request(`${LIBRARY}:${key}`, { ifAvailable: true }, (lock) => {
-    if (!lock) throw failure(t("shelf.other_tab"));
+    if (!lock) throw failure(t("library.other_tab"));
     return act();
   });
 }
@@ -74,7 +74,7 @@ export async function list() {
     items.push(
       about
         ? await itemOf(key, dir, about)
-        : { key, name: t("shelf.torn"), address: "", sha256: "", size: 0, received: await bytesOf(dir, "data") },
+        : { key, name: t("library.torn"), address: "", sha256: "", size: 0, received: await bytesOf(dir, "data") },
     );
   }
   return items.sort((a, b) => a.name.localeCompare(b.name));
@@ -107,9 +107,9 @@ async function bytesOf(dir, name) {
 export async function open(key) {
   const dir = await folder(key);
   const about = await readAbout(dir);
-  if (!about?.file) throw failure(t("shelf.incomplete"));
+  if (!about?.file) throw failure(t("library.incomplete"));
   const data = await (await dir.getFileHandle(about.file)).getFile();
-  if (data.size !== about.size) throw failure(t("shelf.incomplete"));
+  if (data.size !== about.size) throw failure(t("library.incomplete"));
   return new File([data], about.name);
 }
 

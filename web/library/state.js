@@ -3,8 +3,8 @@
 /** @typedef {import("../types.d.ts").State} State */
 /** @typedef {import("../types.d.ts").Action} Action */
 
-/** @type {State["shelf"]} */
-export const FIRST_SHELF = {
+/** @type {State["library"]} */
+export const FIRST_LIBRARY = {
   ready: false,
   items: [],
   demo: { kept: 0, all: 0, bytes: 0 },
@@ -17,15 +17,15 @@ export const FIRST_SHELF = {
 /** @param {State} state @param {Action} action @returns {State} */
 export function reduceLibrary(state, action) {
   switch (action.type) {
-    case "shelf/listed": {
+    case "library/listed": {
       const { items, demo, usage, quota, persisted } = action;
-      return { ...state, shelf: { ...state.shelf, ready: true, items, demo, usage, quota, persisted } };
+      return { ...state, library: { ...state.library, ready: true, items, demo, usage, quota, persisted } };
     }
-    case "shelf/working": {
-      const { [action.key]: _, ...others } = state.shelf.works;
+    case "library/working": {
+      const { [action.key]: _, ...others } = state.library.works;
       return {
         ...state,
-        shelf: { ...state.shelf, works: action.work ? { ...others, [action.key]: action.work } : others },
+        library: { ...state.library, works: action.work ? { ...others, [action.key]: action.work } : others },
       };
     }
     default:

@@ -56,6 +56,12 @@ pub fn firefox() -> Result<PathBuf, Error> {
     })
 }
 
+/// Installs WebKit's driver with its browser, and a virtual screen for it, on Linux.
+pub fn webkit() -> Result<(), Error> {
+    let is_installed = || on_path("WebKitWebDriver").is_some() && on_path("Xvfb").is_some();
+    debian_packages("WebKit and a virtual screen", &["webkit2gtk-driver", "xvfb"], is_installed)
+}
+
 /// Installs the rustup component that provides `program`.
 pub fn rust_component(component: &str, program: &str) -> Result<(), Error> {
     let is_installed = || output(Command::new(program).arg("--version")).is_some();

@@ -30,22 +30,8 @@ pub struct Options {
 /// Node's timeout for one browser test, in milliseconds; the longest take minutes.
 const TEST_TIMEOUT: &str = "--test-timeout=1200000";
 
-/// Browser test files that draw images or measure the GPU, which keeps all cores busy on a software rasterizer.
-const DRAWING: [&str; 13] = [
-    "accessibility",
-    "app",
-    "bench",
-    "engine",
-    "far",
-    "guide",
-    "habits",
-    "images",
-    "links",
-    "page",
-    "run",
-    "upscale",
-    "webgpu",
-];
+/// Browser test files that measure times on the GPU, which is all cores on a software rasterizer.
+const MEASURING: [&str; 3] = ["bench", "engine", "webgpu"];
 
 /// JavaScript that prettier formats; .prettierignore excepts the texts.
 const SCRIPTS: [&str; 3] = ["*.js", "web/**/*.js", "tests/{browser,page,bench}/*.{js,mjs}"];
@@ -68,7 +54,7 @@ enum Part {
     Logic,
     /// The page built into dist/.
     Page,
-    /// tests/browser/*.test.mjs against dist/ in Chromium, one of them in Firefox.
+    /// tests/browser/*.test.mjs against dist/ in Chromium, one of them in Firefox and one in WebKit.
     Browser,
     /// Converted files loaded with diffusers, peft and lycoris-lora; needs Python and runs only if named.
     Libraries,
@@ -220,12 +206,17 @@ fn logic(tally: &mut Tally) -> Result<(), Error> {
     run_lines(&mut node, |line| *tally += node_tally(line))
 }
 
-/// Runs the browser test files, those of [`DRAWING`] one after another, so that they do not compete for the CPU, and the
-/// others two at a time; prints the time of each run.
+/// Runs the browser test files, those of [`MEASURING`] one after another, so that they do not compete for the CPU, and
+/// the others two at a time; prints the time of each run.
 fn browser(options: &Options, tally: &mut Tally) -> Result<(), Error> {
     let mut files = tests_in("browser")?;
     files.retain(|file| is_chosen(file, &options.only));
     let (chromium, firefox) = (setup::chromium()?, setup::firefox()?);
+    if cfg!(target_os = "linux") {
+        setup::webkit()?;
+    } else {
+        files.retain(|file| !name_of(file).starts_with("webkit"));
+    }
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..options.busy {
@@ -254,11 +245,11 @@ fn browser(options: &Options, tally: &mut Tally) -> Result<(), Error> {
     })
 }
 
-/// Groups browser test files into runs: each that draws alone, all others together.
+/// Groups browser test files into runs: each that measures alone, all others together.
 fn browser_runs(files: &[PathBuf]) -> Vec<Vec<&PathBuf>> {
-    let (drawing, others): (Vec<&PathBuf>, Vec<&PathBuf>) =
-        files.iter().partition(|file| DRAWING.contains(&name_of(file).trim_end_matches(".test.mjs")));
-    let mut runs: Vec<Vec<&PathBuf>> = drawing.into_iter().map(|file| vec![file]).collect();
+    let (measuring, others): (Vec<&PathBuf>, Vec<&PathBuf>) =
+        files.iter().partition(|file| MEASURING.contains(&name_of(file).trim_end_matches(".test.mjs")));
+    let mut runs: Vec<Vec<&PathBuf>> = measuring.into_iter().map(|file| vec![file]).collect();
     runs.push(others);
     runs.retain(|files| !files.is_empty());
     runs
@@ -365,12 +356,12 @@ mod tests {
     }
 
     #[test]
-    fn files_that_draw_run_alone() {
-        let files = ["page", "look", "words", "run"].map(|name| PathBuf::from(format!("{name}.test.mjs")));
+    fn files_that_measure_run_alone() {
+        let files = ["bench", "look", "words", "engine"].map(|name| PathBuf::from(format!("{name}.test.mjs")));
         let runs = browser_runs(&files);
         assert_eq!(runs, [vec![&files[0]], vec![&files[3]], vec![&files[1], &files[2]]]);
         let there: Vec<String> = tests_in("browser").unwrap().iter().map(|file| name_of(file)).collect();
-        for name in DRAWING {
+        for name in MEASURING {
             assert!(there.contains(&format!("{name}.test.mjs")), "{name}");
         }
     }

@@ -7,7 +7,7 @@ import { appView, sessionView, updateView } from "./app.js";
 import { safely } from "../../ui/boundary.js";
 import { introView } from "./intro.js";
 import { messageView } from "../../ui/message.js";
-import { shelfView } from "../../library/views/library.js";
+import { libraryView } from "../../library/views/library.js";
 import { toastsView } from "../../ui/toasts.js";
 
 /** @typedef {import("../../types.d.ts").State} State */
@@ -32,7 +32,7 @@ export function pageView(state, send, work) {
     ${state.notices.map(({ id, title, message }) =>
       messageView({ title, message, severity: "warn", dismiss: () => send({ type: "notice/dismissed", id }) }),
     )}
-    ${work} ${safely(() => shelfView(state, send))} ${safely(() => appView(state, send))}
+    ${work} ${safely(() => libraryView(state, send))} ${safely(() => appView(state, send))}
     <div class="corner">${toastsView(state.toasts)} ${safely(() => activityView(state.jobs, send))}</div>
   `;
 }

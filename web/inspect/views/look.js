@@ -41,7 +41,7 @@ export function lookView(state, entry, send) {
         <p class="act-name">${t("look.act")}</p>
         <h2 id="look-title"><bdi>${entry.name}</bdi></h2>
         <p class="fine">${formatBytes(entry.size)}</p>
-        ${entry.report ? toolsView(entry, entry.report, state.shelf.ready, send) : nothing}
+        ${entry.report ? toolsView(entry, entry.report, state.library.ready, send) : nothing}
       </header>
       ${
         entry.status === "reading" && !entry.report

@@ -8,17 +8,17 @@ import { t } from "../../words.js";
 /** @typedef {import("../../types.d.ts").Send} Send */
 
 /** @param {State} state @param {Send} send */
-export function shelfView(state, send) {
-  const { shelf } = state;
-  if (!shelf.ready) return nothing;
-  const { items, works, demo, usage, quota, persisted } = shelf;
+export function libraryView(state, send) {
+  const { library } = state;
+  if (!library.ready) return nothing;
+  const { items, works, demo, usage, quota, persisted } = library;
   const begun = Object.entries(works).filter(([key]) => !items.some((item) => item.key === key));
   return html`
-    <details class="card shelf" id="library" data-testid="library">
+    <details class="card library" id="library" data-testid="library">
       <summary>
-        <h2>${t("shelf.title")}</h2>
+        <h2>${t("library.title")}</h2>
         <span class="fine"
-          >${items.length ? t("shelf.kept", { n: items.length, size: formatBytes(usage) }) : t("shelf.none")}</span
+          >${items.length ? t("library.kept", { n: items.length, size: formatBytes(usage) }) : t("library.none")}</span
         >
       </summary>
       <div class="inside">
@@ -35,14 +35,14 @@ export function shelfView(state, send) {
                   ),
                 )}
               </ul>`
-            : html`<p class="fine">${t("shelf.empty")}</p>`
+            : html`<p class="fine">${t("library.empty")}</p>`
         }
         ${downloadView(send)}
         <div class="room">
           <meter min="0" max=${quota} .value=${usage} aria-labelledby="room-said"></meter>
           <p class="fine" id="room-said">
-            ${t("shelf.room", { usage: formatBytes(usage), quota: formatBytes(quota) })}
-            ${persisted ? t("shelf.stays") : t("shelf.may_go")}
+            ${t("library.room", { usage: formatBytes(usage), quota: formatBytes(quota) })}
+            ${persisted ? t("library.stays") : t("library.may_go")}
           </p>
           ${
             persisted || !items.length
@@ -51,9 +51,9 @@ export function shelfView(state, send) {
                   class="button small"
                   type="button"
                   id="persist"
-                  @click=${() => send({ type: "shelf/persist" })}
+                  @click=${() => send({ type: "library/persist" })}
                 >
-                  ${t("shelf.persist")}
+                  ${t("library.persist")}
                 </button>`
           }
         </div>
@@ -62,14 +62,14 @@ export function shelfView(state, send) {
   `;
 }
 
-/** @param {State["shelf"]["demo"]} demo @param {number} n of its LoRAs @param {Send} send */
+/** @param {State["library"]["demo"]} demo @param {number} n of its LoRAs @param {Send} send */
 function demoView({ kept, all, bytes }, n, send) {
   const size = formatBytes(bytes);
   return html`<div class="kept-demo" data-testid="kept-demo" data-kept=${kept}>
     <p>
-      ${t("shelf.demo", { n })}
+      ${t("library.demo", { n })}
       <span class="fine"
-        >${kept === all ? t("shelf.demo_all", { size }) : t("shelf.demo_part", { size, kept, all })}</span
+        >${kept === all ? t("library.demo_all", { size }) : t("library.demo_part", { size, kept, all })}</span
       >
     </p>
     <p class="downloads">
@@ -79,9 +79,9 @@ function demoView({ kept, all, bytes }, n, send) {
               class="button small"
               type="button"
               id="keep-demo"
-              @click=${() => send({ type: "shelf/demo", keep: true })}
+              @click=${() => send({ type: "library/demo", keep: true })}
             >
-              ${t("shelf.demo_keep")}
+              ${t("library.demo_keep")}
             </button>`
           : nothing
       }
@@ -91,7 +91,7 @@ function demoView({ kept, all, bytes }, n, send) {
               class="button small"
               type="button"
               id="drop-demo"
-              @click=${() => send({ type: "shelf/demo", keep: false })}
+              @click=${() => send({ type: "library/demo", keep: false })}
             >
               ${t("button.delete")}
             </button>`
@@ -102,7 +102,7 @@ function demoView({ kept, all, bytes }, n, send) {
 }
 
 /**
- * @param {State["shelf"]["items"][number]} item
+ * @param {State["library"]["items"][number]} item
  * @param {import("../../types.d.ts").Work | undefined} work
  * @param {Send} send
  */
@@ -122,11 +122,11 @@ function itemView(item, work, send) {
       <span class="fine"
         >${
           own
-            ? html`${formatBytes(size)}, ${t("shelf.own")}`
+            ? html`${formatBytes(size)}, ${t("library.own")}`
             : sha256
               ? html`${formatBytes(size)}, SHA-256 <code>${sha256.slice(0, 12)}…</code>`
               : all
-                ? t("shelf.part", { done: formatBytes(done), all: formatBytes(all) })
+                ? t("library.part", { done: formatBytes(done), all: formatBytes(all) })
                 : formatBytes(done)
         }</span
       >
@@ -134,34 +134,38 @@ function itemView(item, work, send) {
     ${
       whole && !busy
         ? nothing
-        : html`<progress max="1" .value=${all ? done / all : 0} aria-label=${t("shelf.progress", { name })}></progress>`
+        : html`<progress
+            max="1"
+            .value=${all ? done / all : 0}
+            aria-label=${t("library.progress", { name })}
+          ></progress>`
     }
     ${work?.error ? html`<p class="fine over" role="alert">${work.error.message}</p>` : nothing}
     ${toolsView(item, whole, Boolean(busy), send)}
   </li>`;
 }
 
-/** @param {State["shelf"]["items"][number]} item @param {boolean} whole @param {boolean} busy @param {Send} send */
+/** @param {State["library"]["items"][number]} item @param {boolean} whole @param {boolean} busy @param {Send} send */
 function toolsView({ key, name, address, own }, whole, busy, send) {
   return html`<p class="downloads">
     ${
       whole
-        ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/open", key })}>
+        ? html`<button class="button small" type="button" @click=${() => send({ type: "library/open", key })}>
             ${t("address.go")}
           </button>`
         : nothing
     }
     ${
       busy
-        ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/stop", key })}>
+        ? html`<button class="button small" type="button" @click=${() => send({ type: "library/stop", key })}>
             ${t("button.stop")}
           </button>`
         : nothing
     }
     ${
       !busy && !whole && address
-        ? html`<button class="button small" type="button" @click=${() => send({ type: "shelf/resume", key })}>
-            ${t("shelf.go_on")}
+        ? html`<button class="button small" type="button" @click=${() => send({ type: "library/resume", key })}>
+            ${t("library.go_on")}
           </button>`
         : nothing
     }
@@ -171,10 +175,10 @@ function toolsView({ key, name, address, own }, whole, busy, send) {
         : html`<button
             class="button small"
             type="button"
-            aria-label=${own ? `${t("shelf.forget")} ${name}` : t("shelf.delete_named", { name })}
-            @click=${() => send({ type: "shelf/remove", key })}
+            aria-label=${own ? `${t("library.forget")} ${name}` : t("library.delete_named", { name })}
+            @click=${() => send({ type: "library/remove", key })}
           >
-            ${t(own ? "shelf.forget" : "button.delete")}
+            ${t(own ? "library.forget" : "button.delete")}
           </button>`
     }
   </p>`;
@@ -189,12 +193,12 @@ function downloadView(send) {
       Object.fromEntries(new FormData(form))
     );
     if (!address.trim()) return;
-    send({ type: "shelf/download", text: address, wanted: sha256 });
+    send({ type: "library/download", text: address, wanted: sha256 });
     form.reset();
   };
-  return html`<form class="download" aria-label=${t("shelf.download_label")} @submit=${begin}>
+  return html`<form class="download" aria-label=${t("library.download_label")} @submit=${begin}>
     <label class="field"
-      ><span>${t("shelf.address")}</span
+      ><span>${t("library.address")}</span
       ><input
         type="text"
         name="address"
@@ -204,23 +208,23 @@ function downloadView(send) {
         placeholder="https://…"
     /></label>
     <label class="field"
-      ><span>SHA-256 <span class="fine">${t("shelf.if_known")}</span></span
+      ><span>SHA-256 <span class="fine">${t("library.if_known")}</span></span
       ><input
         type="text"
         name="sha256"
         id="download-sha256"
         autocomplete="off"
         pattern="[0-9A-Fa-f]{64}"
-        title=${t("shelf.digits")}
+        title=${t("library.digits")}
     /></label>
-    <button class="button" type="submit" id="download-begin">${t("shelf.download")}</button>
-    <p class="fine whole">${t("shelf.note")}</p>
+    <button class="button" type="submit" id="download-begin">${t("library.download")}</button>
+    <p class="fine whole">${t("library.note")}</p>
   </form>`;
 }
 
 /** @param {string} id of an entry @param {Send} send */
 export function keepButton(id, send) {
-  return html`<button class="button small" type="button" id="keep" @click=${() => send({ type: "shelf/keep", id })}>
-    ${t("shelf.keep")}
+  return html`<button class="button small" type="button" id="keep" @click=${() => send({ type: "library/keep", id })}>
+    ${t("library.keep")}
   </button>`;
 }
