@@ -19,6 +19,7 @@ import { pickFiles, remember } from "./library/handles.js";
 import { createLinks } from "./share/effects.js";
 import { createShelf } from "./library/effects.js";
 import { drawingOf } from "./gallery/state.js";
+import { fillers, loadView } from "./templates/lazy.js";
 import { imageFile, saveDrawing, saveGrid, saveHistory } from "./gallery/save.js";
 import { t } from "./words.js";
 import { copyImage, copyText, focusOn, hasWebGpu, onPaste, reload, scrollTo, selectText } from "./world.js";
@@ -129,6 +130,15 @@ export function createEffects({ client, readers, reach, send, getState }) {
   function closeFile(id) {
     for (const key of [`read:${id}`, ...(id === getState().selected ? ["weigh", "edit"] : [])]) jobs.cancelAll(key);
     if (!getState().base.own.some((model) => model.id === id)) forget(id);
+  }
+
+  /** Wildcards and styles. @param {File[]} files */
+  async function useTemplates(files) {
+    try {
+      send({ type: "templates/changed", change: await (await fillers()).opened(files, client) });
+    } catch (thrown) {
+      raise(t("error.not_opened"), thrown);
+    }
   }
 
   /** @param {File} file */
@@ -314,6 +324,12 @@ export function createEffects({ client, readers, reach, send, getState }) {
         return void pickFiles().then((files) => files?.length && send({ type: "files/dropped", files, folders: [], place: "" }), (thrown) => raise(t("error.not_opened"), thrown));
       case "demo/try":
         return void tryDemo();
+      case "templates/unfolded":
+        return void loadView().then(() => send({ type: "templates/changed", change: { unfolded: true } }));
+      case "templates/picked":
+        return void useTemplates(action.files);
+      case "templates/close":
+        return void fillers().then(({ closed }) => send({ type: "templates/changed", change: closed() }));
       case "model/picked":
         return useFile(action.file);
       case "model/used":

@@ -3,6 +3,7 @@
 import { FIRST_BENCH, reduceBench } from "./bench/state.js";
 import { strengthsText } from "./inspect/blocks.js";
 import { FIRST_LOOK, lookReduce } from "./inspect/state.js";
+import { NO_TEMPLATES } from "./templates/state.js";
 import { EMPTY_ROW, FIRST_FORM, checkedForm, checkedRow, demoForm, demoNumbers, followed, usualNumbers, withLora, withRow, withoutRow } from "./form.js";
 import { FIRST_IMAGES, reduceImages } from "./gallery/state.js";
 import { reduceGuide } from "./guide/state.js";
@@ -38,6 +39,7 @@ export const initialState = {
   chosen: "",
   rawMetadata: false,
   form: FIRST_FORM,
+  templates: NO_TEMPLATES,
   run: { job: 0, status: "idle", image: 1, images: 1, live: false, grid: false, progress: null, error: null },
   result: null,
   compare: "side",
@@ -195,6 +197,8 @@ function reducePage(state, action) {
 
     case "form/changed":
       return { ...state, form: checkedForm({ ...state.form, ...action.change }, sizeStep(state)) };
+    case "templates/changed":
+      return { ...state, templates: { ...state.templates, ...action.change } };
     case "prompt/completion":
       return { ...state, completion: action.completion };
     case "seed/reuse":

@@ -157,6 +157,11 @@ export class EngineClient {
     return this.#call("countTokens", { prompt, program, steps });
   }
 
+  /** What styles and templates make of prompts. @param {"styleNames" | "applyStyles" | "fillTemplate"} name @param {Record<string, unknown>} given @returns {Promise<any>} */
+  prompted(name, given) {
+    return this.#call(name, given);
+  }
+
   /**
    * What an edit would change.
    * @param {import("./types.d.ts").Edit} edit @param {Place[]} places @param {(progress: any) => void} onProgress

@@ -58,6 +58,9 @@ const calls = {
   skipTuning: (engine) => engine.skip_tuning(),
   readImage: (engine, { name, bytes }) => engine.read_image(name, bytes),
   countTokens: (engine, { prompt, program, steps }) => engine.count_tokens(prompt, program, steps),
+  styleNames: (engine, { csv }) => engine.style_names(csv),
+  applyStyles: (engine, { prompt, negative, csv, chosen }) => engine.apply_styles(prompt, negative, csv, chosen),
+  fillTemplate: (engine, { template, seed, names, texts }) => engine.fill_template(template, seed, names, texts),
   cancel: (engine) => engine.cancel(),
 };
 

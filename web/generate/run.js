@@ -10,6 +10,7 @@ import { pixelsOf } from "../images.js";
 import { laterSeed } from "../form.js";
 import { activeLabels, activeRows, canRedraw, causeOf, modelKey, plainRecipe, sameRecipe, seeded, stackedRecipe } from "../recipe.js";
 import { entryById, overallProgress, usable } from "../select.js";
+import { fillers } from "../templates/lazy.js";
 import { t } from "../words.js";
 
 /** @typedef {import("../types.d.ts").State} State */
@@ -161,10 +162,21 @@ export function createRunner({ client, jobs, send, getState, bringLora, read }) 
     return onAbort(signal, () => client.cancel(), () => client.generate(recipe, given, hear));
   }
 
-  /** Everything that the images need, brought. @param {AbortSignal} signal @param {Recipe["seed"]} seed in the place of a random one */
-  async function prepare(signal, seed) {
+  /** A form's prompts with their styles, and what its seed chooses from templates. @param {State} state */
+  async function filled(state) {
+    const { fill, chosen } = state.templates;
+    return fill || chosen.length ? (await fillers()).filled(state, client) : state;
+  }
+
+  /** What is asked for, once the model is open. @param {AbortSignal} signal @param {Recipe["seed"]} seed in the place of a random one */
+  async function ready(signal, seed) {
     await orAbort(signal, openModel());
-    const state = seeded(getState(), seed);
+    return seeded(getState(), seed);
+  }
+
+  /** Everything that the images need, brought. @param {AbortSignal} signal @param {State} asked */
+  async function prepare(signal, asked) {
+    const state = await filled(asked);
     const [plain, cause, loras] = [plainRecipe(state), causeOf(state), activeLabels(state)];
     const recipe = stackedRecipe(state, plain, await orAbort(signal, adapters(state)));
     await orAbort(signal, embeddings(plain));
@@ -176,7 +188,8 @@ export function createRunner({ client, jobs, send, getState, bringLora, read }) 
   async function drawBatch(making) {
     const { tell } = making;
     const { result: last, form } = getState();
-    const { plain: first, recipe: stacked, start, ...rest } = await prepare(making.signal, randomSeed());
+    const asked = await ready(making.signal, randomSeed());
+    const { plain: first, recipe: stacked, start, ...rest } = await prepare(making.signal, asked);
     const reused = last && last.cause === rest.cause && sameRecipe(last.plain, first) ? last.without : null;
     const isStacked = !sameRecipe(first, stacked);
     const images = Math.max(1, form.batch * (isStacked ? 2 : 1) - (reused ? 1 : 0));
@@ -184,8 +197,9 @@ export function createRunner({ client, jobs, send, getState, bringLora, read }) 
     let image = 0;
     for (let at = 0; at < form.batch; at++) {
       const seed = laterSeed(first.seed, at);
-      const [plain, recipe] = [{ ...first, seed }, { ...stacked, seed }];
-      const result = { ...rest, plain, recipe, preview: false };
+      const next = at && asked.templates.fill ? await prepare(making.signal, { ...asked, form: { ...asked.form, seed } }) : null;
+      const { plain, recipe, loras } = next ?? { ...rest, plain: { ...first, seed }, recipe: { ...stacked, seed } };
+      const result = { ...rest, loras, plain, recipe, preview: false };
       const without = (at === 0 && reused) || (await draw(making, plain, start, ++image, images));
       if (at > 0 || !reused || !isStacked) tell({ type: "run/result", result: { ...result, without, with: null } });
       if (!isStacked) continue;
@@ -200,7 +214,7 @@ export function createRunner({ client, jobs, send, getState, bringLora, read }) 
     tell({ type: "run/started", images: 1, live: true });
     const { result: last } = getState();
     if (!last) return;
-    const { recipe, start, ...rest } = await prepare(signal, last.plain.seed);
+    const { recipe, start, ...rest } = await prepare(signal, await ready(signal, last.plain.seed));
     const steps = Math.min(recipe.steps, LIVE_STEPS);
     const result = { ...last, ...rest, recipe: { ...recipe, steps }, preview: steps < recipe.steps };
     const image = !sameRecipe(rest.plain, recipe) ? await draw(making, result.recipe, start, 1, 1) : null;
@@ -216,7 +230,7 @@ export function createRunner({ client, jobs, send, getState, bringLora, read }) 
     tell({ type: "run/started", images: forms.length, grid: true });
     send({ type: "grid/started", grid });
     for (const [at, form] of forms.entries()) {
-      const asked = { ...state, form };
+      const asked = await filled({ ...state, form });
       const plain = plainRecipe(asked);
       const recipe = stackedRecipe(asked, plain, await orAbort(signal, adapters(asked)));
       await orAbort(signal, embeddings(plain));

@@ -38,6 +38,8 @@ mod resize;
 mod strength;
 #[path = "lora-loupe/table.rs"]
 mod table;
+#[path = "lora-loupe/template.rs"]
+mod template;
 #[path = "lora-loupe/values.rs"]
 mod values;
 #[path = "lora-loupe/verify.rs"]

@@ -2,6 +2,7 @@
 
 use crate::files;
 use crate::lora::Lora;
+use crate::template::TemplateArguments;
 use crate::values::size;
 use crate::web_ui::WebUiArguments;
 use lora_loupe::analysis::hashes;
@@ -150,6 +151,8 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    template: TemplateArguments,
+    #[command(flatten)]
     web_ui: WebUiArguments,
 }
 
@@ -186,7 +189,8 @@ async fn generate(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let (device, config) = open_device(arguments.device).await?;
     let mut session = Session::new(device, config, model);
     let (embeddings, embedding_choices) = open_embeddings(arguments, &session).await?;
-    let recipe = recipe(arguments, &session.model, adapter_choices, embedding_choices);
+    let prompts = arguments.template.prompts(&arguments.prompt, arguments.negative.as_deref(), arguments.seed)?;
+    let recipe = recipe(arguments, prompts, &session.model, adapter_choices, embedding_choices);
     let read = |path: &PathBuf| read_image(path, recipe.width, recipe.height);
     let init = arguments.init.as_ref().map(read).transpose()?;
     // Mean of the RGB channels, mapped from -1..1 to 0..1.
@@ -267,9 +271,10 @@ async fn open_embeddings(
     Ok((embeddings, choices))
 }
 
-/// Returns the recipe of the image that the arguments request.
+/// Returns the recipe of the image that the arguments request, with the prompts that were made.
 fn recipe(
     arguments: &Arguments,
+    (prompt, negative): (String, Option<String>),
     model: &Model,
     adapters: Vec<AdapterChoice>,
     embeddings: Vec<EmbeddingChoice>,
@@ -280,8 +285,8 @@ fn recipe(
         version: 1,
         model: model.name.clone(),
         adapters,
-        prompt: arguments.prompt.clone(),
-        negative: arguments.negative.clone(),
+        prompt,
+        negative,
         seed: arguments.seed,
         steps: arguments.steps,
         guidance: arguments.cfg,
