@@ -183,13 +183,13 @@ pub async fn open(path: &Path, vae: Option<&Path>) -> Result<Model, Box<dyn Erro
 }
 
 async fn generate(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
+    let prompts = arguments.template.prompts(&arguments.prompt, arguments.negative.as_deref(), arguments.seed)?;
     let root = arguments.model.clone().unwrap_or_else(|| DEMO.into());
     let model = open(&root, arguments.vae.as_deref()).await?;
     let (adapters, adapter_choices) = open_adapters(arguments, &model).await?;
     let (device, config) = open_device(arguments.device).await?;
     let mut session = Session::new(device, config, model);
     let (embeddings, embedding_choices) = open_embeddings(arguments, &session).await?;
-    let prompts = arguments.template.prompts(&arguments.prompt, arguments.negative.as_deref(), arguments.seed)?;
     let recipe = recipe(arguments, prompts, &session.model, adapter_choices, embedding_choices);
     let read = |path: &PathBuf| read_image(path, recipe.width, recipe.height);
     let init = arguments.init.as_ref().map(read).transpose()?;
