@@ -25,9 +25,9 @@ fn table() -> BTreeMap<String, BTreeSet<String>> {
     table
 }
 
-const MODULES: [&str; 22] = [
-    "num", "program", "sentence", "formats", "model", "linalg", "simd", "ops", "plan", "adapters", "analysis", "edit",
-    "gpu", "cpu", "device", "weights", "text", "samplers", "pipeline", "bench", "wasm", "bin",
+const MODULES: [&str; 23] = [
+    "num", "program", "sentence", "twister", "formats", "model", "linalg", "simd", "ops", "plan", "adapters",
+    "analysis", "edit", "gpu", "cpu", "device", "weights", "text", "samplers", "pipeline", "bench", "wasm", "bin",
 ];
 
 fn sources(at: &Path, found: &mut Vec<PathBuf>) {

@@ -2,7 +2,9 @@
 
 use std::io::Write;
 
-use lora_loupe::pipeline::{ImageInfo, encode_png, image_texts, read_image};
+use lora_loupe::pipeline::{
+    AdapterChoice, ImageInfo, Recipe, RecipeDraft, encode_png, image_texts, read_image, read_infotext,
+};
 use lora_loupe_tests::golden;
 use serde_json::{Map, Value, json};
 
@@ -89,6 +91,80 @@ fn own_recipes_are_read_before_the_infotext() {
     assert_eq!(again, own);
     let broken = read("own.png", &png("lora-loupe", "{\"version\": 1}")).0;
     assert_eq!((broken.recipe, broken.problems.len()), (None, 1));
+}
+
+/// Options that an infotext has no words for; the recipe itself stands beside it in the image.
+const NOT_IN_INFOTEXTS: [&str; 7] =
+    ["spacing", "prediction", "guidance_rescale", "batch", "masked", "embeddings", "version"];
+
+/// Returns a recipe in which no option has its usual value.
+fn unusual() -> Value {
+    json!({
+        "version": 1, "model": "my model", "prompt": "a (cat:1.2)", "negative": "blurry", "seed": "18446744073709551615",
+        "adapters": [{ "name": "ink", "sha256": "b2", "strength": 0.7, "text_encoder": 0.2, "blocks": "MID=0", "hash": "0123456789ab" }],
+        "steps": 31, "guidance": 0.7, "sampler": "ddim", "width": 512, "height": 768, "schedule": "karras",
+        "spacing": "trailing", "eta": 0.3, "rng": "torch_philox", "program": "a1111", "clip_skip": 1,
+        "web_ui": { "noise_seed_delta": 31337, "discard_penultimate": true, "sgm_noise_multiplier": true, "quantize": true,
+            "s_churn": 0.5, "s_tmin": 0.1, "s_tmax": 9.0, "s_noise": 1.1, "sigma_min": 0.05, "sigma_max": 12.0, "rho": 5.0,
+            "beta_alpha": 0.5, "beta_beta": 0.7, "extra_noise": 0.02, "min_sigma_of_guidance": 1.5, "skip_early_guidance": 0.2 },
+        "variation": { "seed": "9007199254740993", "strength": 0.25 }, "seed_resize": [640, 320], "emphasis": "no_norm",
+        "pad_conds": true, "prediction": "v_prediction", "zero_snr": true, "guidance_rescale": 0.6, "batch": 3,
+        "denoise": 0.35, "masked": true, "hires": { "scale": 1.5, "denoise": 0.4, "steps": 12, "upscaler": "pixels" },
+        "embeddings": [{ "name": "tired.pt", "sha256": "a1" }],
+    })
+}
+
+/// Returns the fields of two JSON values that differ, at any depth.
+fn differing(a: &Value, b: &Value) -> Vec<String> {
+    let (Value::Object(a), Value::Object(b)) = (a, b) else { return Vec::new() };
+    let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
+    let inner = keys.filter(|key| a.get(*key) != b.get(*key)).flat_map(|key| {
+        let deeper = a.get(key).zip(b.get(key)).map(|(a, b)| differing(a, b)).unwrap_or_default();
+        let deeper = deeper.into_iter().map(move |inner| format!("{key}.{inner}"));
+        [key.clone()].into_iter().chain(deeper)
+    });
+    inner.collect()
+}
+
+#[test]
+fn every_option_of_a_recipe_comes_back_from_its_image() {
+    let unusual: Recipe = serde_json::from_value(unusual()).unwrap();
+    let usual: Recipe = serde_json::from_value(json!({
+        "version": 1, "model": "", "adapters": [], "prompt": "", "seed": 0, "steps": 1, "guidance": 1.0, "sampler": "euler",
+        "width": 64, "height": 64, "web_ui": {}, "hires": { "scale": 2.0, "denoise": 0.5 }, "variation": { "seed": 0, "strength": 0.0 },
+    }))
+    .unwrap();
+    let json = |recipe: &Recipe| serde_json::to_value(recipe).unwrap();
+    // A new field without a value of its own above would be the same in both.
+    let differing_fields = differing(&json(&unusual), &json(&usual));
+    let all = json(&unusual);
+    for field in all.as_object().unwrap().keys().filter(|field| *field != "version") {
+        assert!(differing_fields.contains(field), "{field} has its usual value");
+    }
+    for (name, count) in [("web_ui", 16), ("hires", 4), ("variation", 2)] {
+        let inside = all[name].as_object().unwrap();
+        assert_eq!(inside.len(), count, "{name}");
+        for field in inside.keys() {
+            assert!(differing_fields.contains(&format!("{name}.{field}")), "{name}.{field} has its usual value");
+        }
+    }
+    let info = read("own.png", &png("lora-loupe", &serde_json::to_string(&unusual).unwrap())).0;
+    assert_eq!(info.recipe, Some(unusual.clone()));
+    // The same through the web UI's text, which has one denoising strength for both passes.
+    for hires in [None, unusual.hires.clone()] {
+        let denoise = unusual.denoise.filter(|_| hires.is_none());
+        let written = Recipe { hires, denoise, ..unusual.clone() };
+        let draft = read_infotext(&RecipeDraft::of(&written).to_infotext());
+        assert_eq!(draft.leftovers, [], "everything that is written is read");
+        let mut again = Recipe { sampler: written.sampler, ..usual.clone() };
+        let files: Vec<AdapterChoice> = written.adapters.clone();
+        let missing =
+            draft.restore(&mut again, &mut |mention| files.iter().find(|file| mention.is_named(&file.name)).cloned());
+        assert_eq!(missing, []);
+        let lost = differing(&json(&written), &json(&again));
+        let lost: Vec<&String> = lost.iter().filter(|field| !NOT_IN_INFOTEXTS.contains(&field.as_str())).collect();
+        assert!(lost.is_empty(), "{lost:?}");
+    }
 }
 
 #[test]

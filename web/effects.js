@@ -14,6 +14,7 @@ import { Runner } from "./generate/run.js";
 import { Looking } from "./inspect/effects.js";
 import { Library } from "./library/effects.js";
 import { Links } from "./share/effects.js";
+import { Templates } from "./templates/effects.js";
 
 /** @typedef {import("./types.d.ts").Action} Action */
 /** @typedef {import("./types.d.ts").State} State */
@@ -57,6 +58,7 @@ export function createEffects(given) {
     runner,
     app,
     links,
+    new Templates(world),
     new Bench(world),
   ];
   return (action) => {

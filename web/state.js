@@ -15,6 +15,7 @@ import { reduceGuide } from "./guide/state.js";
 import { FIRST_LOOK, FIRST_TABLE, reduceLook, reduceReport } from "./inspect/state.js";
 import { FIRST_LIBRARY, reduceLibrary } from "./library/state.js";
 import { reduceShare } from "./share/state.js";
+import { NO_TEMPLATES, reduceTemplates } from "./templates/state.js";
 
 /** @typedef {import("./types.d.ts").State} State */
 /** @typedef {import("./types.d.ts").Action} Action */
@@ -40,6 +41,7 @@ export const initialState = {
   chosen: "",
   rawMetadata: false,
   form: FIRST_FORM,
+  templates: NO_TEMPLATES,
   run: FIRST_RUN,
   result: null,
   compare: "side",
@@ -67,6 +69,7 @@ const REDUCERS = [
   reduceFiles,
   reduceReport,
   reduceForm,
+  reduceTemplates,
   reduceRun,
   reduceLibrary,
   reduceImages,

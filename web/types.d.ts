@@ -205,6 +205,19 @@ export type Form = {
   batch: number;
 };
 
+/** Styles and templates of prompts; the texts themselves stay in templates/fill.js. */
+export type Templates = {
+  /** Their part of the form was opened. */
+  unfolded: boolean;
+  /** Prompts are templates: the seed chooses from {a|b} and __name__. */
+  fill: boolean;
+  /** Names of the opened files. */
+  wildcards: string[];
+  /** Names of the styles in the opened styles.csv, and of those that are used. */
+  styles: string[];
+  chosen: string[];
+};
+
 export type Run = {
   /** The job that makes the images, or made the last ones. */
   job: number;
@@ -440,6 +453,7 @@ export type State = {
   chosen: BlockKey;
   rawMetadata: boolean;
   form: Form;
+  templates: Templates;
   run: Run;
   result: Result | null;
   compare: Compare;
@@ -590,6 +604,10 @@ export type Action =
   | { type: "block/chosen"; block: BlockKey }
   | { type: "metadata/raw"; raw: boolean }
   | { type: "form/changed"; change: Partial<Form> }
+  | { type: "templates/changed"; change: Partial<Templates> }
+  | { type: "templates/unfolded" }
+  | { type: "templates/picked"; files: File[] }
+  | { type: "templates/close" }
   | { type: "jobs/changed"; jobs: JobState[] }
   | { type: "job/cancel"; id: number }
   | { type: "run/generate" }

@@ -29,6 +29,7 @@ pub mod program;
 pub mod samplers;
 pub mod sentence;
 pub mod text;
+pub mod twister;
 pub mod wasm;
 pub mod weights;
 

@@ -17,7 +17,7 @@ import types
 
 import numpy as np
 import torch
-from scipy import stats
+from scipy import integrate, stats
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "golden" / "webui" / "samplers.json"
 BAR = np.cumprod(1 - np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2)
@@ -185,6 +185,131 @@ def ipndm(model, x, sigmas, noise):
     return x
 
 
+def ipndm_v(model, x, sigmas, noise):
+    slopes = []
+    for i, (start, end) in enumerate(zip(sigmas, sigmas[1:])):
+        clean = model(x, start)
+        if end == 0:
+            return clean
+        slopes = [(x - clean) / start, *slopes][:4]
+        h, h1, h2, h3 = [sigmas[i + 1 - k] - sigmas[i - k] if k <= i else None for k in range(4)]
+        weights = np.array([1.0, 0, 0, 0])
+        if i >= 1:
+            weights += np.array([1, -1, 0, 0]) * h / h1 / 2
+        if i >= 2:
+            third = (1 - h / (3 * (h + h1)) * (h * (h + h1)) / (h1 * (h1 + h2))) / 2
+            weights += np.array([1, -1 - h1 / h2, h1 / h2, 0]) * third
+        if i >= 3:
+            q = h1 * (h1 + h2) / (h2 * (h2 + h3))
+            fourth = (1 - h / (3 * (h + h1))) / 2 + (1 - h / (2 * (h + h1))) * h / (6 * (h + h1 + h2))
+            fourth *= h * (h + h1) * (h + h1 + h2) / (h1 * (h1 + h2) * (h1 + h2 + h3))
+            weights += np.array([1, -1 - h1 / h2 - q, h1 / h2 + q * (1 + h2 / h3), -q * h1 / h2]) * fourth
+        x = x + (end - start) * sum(weight * slope for weight, slope in zip(weights, slopes))
+
+
+def deis(model, x, sigmas, noise):
+    log = lambda sigma: math.log(sigma**2 + 1)
+    growth = 2 * (log(0.002) / 1e-3 - log(80)) / (1e-3 - 1)
+    first = log(80) - growth / 2
+    time = lambda sigma: (math.sqrt(first**2 + 2 * growth * log(sigma)) - first) / growth
+    slopes = []
+    for i, (start, end) in enumerate(zip(sigmas, sigmas[1:])):
+        clean = model(x, start)
+        if end == 0:
+            return clean
+        slopes = [(x - clean) / start, *slopes][:3]
+        if i == 0:
+            x = x + (end - start) * slopes[0]
+            continue
+        times = [time(sigma) for sigma in sigmas[i::-1][:3]]
+        at = np.linspace(times[0], time(end), 10000)
+        alpha = np.exp(-0.5 * growth * at**2 - first * at)
+        speed = 0.5 * (growth * at + first) / np.sqrt(alpha * (1 - alpha))
+        for node, slope in zip(times, slopes):
+            basis = np.prod([(at - other) / (node - other) for other in times if other != node], axis=0)
+            x = x + (speed * basis).sum() * (time(end) - times[0]) / 10000 * slope
+
+
+def seeds(positions, weights, eta):
+    """SEEDS and the exponential Heun method: the share of the step that each call leads to, and the weights of x0."""
+
+    def run(model, x, sigmas, noise):
+        for start, end in zip(sigmas, sigmas[1:]):
+            clean = model(x, start)
+            if end == 0:
+                return clean
+            h = math.log(start / end)
+            cleans, shared, before, sigma = [clean], 0, 0, start
+            for i, share in enumerate(positions):
+                if i > 0:
+                    cleans.append(model(inner, sigma))
+                sigma = start ** (1 - share) * end**share
+                inner = sigma / start * math.exp(-share * h * eta) * x
+                inner = inner + sum(weight * clean for weight, clean in zip(weights(i, h * (1 + eta)), cleans))
+                if eta > 0:
+                    part = (before - share) * h * eta
+                    shared = shared * math.exp(part) + math.sqrt(-math.expm1(2 * part)) * noise()
+                    inner = inner + shared * sigma
+                before = share
+            x = inner
+
+    return run
+
+
+def gain(h):
+    return -math.expm1(-h)
+
+
+def second(h):
+    return 1 - gain(h) / h
+
+
+SEEDS_2 = [0.5, 1], lambda call, h: [[gain(h / 2)], [0, gain(h)]][call]
+EXP_HEUN = [1, 1], lambda call, h: [[gain(h)], [gain(h) - second(h), second(h)]][call]
+SEEDS_3 = [1 / 3, 2 / 3, 1], lambda call, h: [
+    [gain(h / 3)],
+    [gain(2 * h / 3) - 2 * second(2 * h / 3), 2 * second(2 * h / 3)],
+    [gain(h) - 1.5 * second(h), 0, 1.5 * second(h)],
+][call]
+
+
+def sa_solver(is_pece):
+    def weights(nodes, start, end, tau):
+        rate = 1 + tau**2
+        values = []
+        for node in nodes:
+            others = [other for other in nodes if other != node]
+            basis = lambda at: np.prod([(at - other) / (node - other) for other in others], axis=0)
+            values.append(integrate.quad(lambda at: rate * math.exp(rate * (at - end)) * basis(at), start, end)[0])
+        return values
+
+    def run(model, x, sigmas, noise):
+        lambdas = [-math.log(sigma) for sigma in sigmas if sigma > 0]
+        low, high = [math.exp(np.interp(share * 999, np.arange(1000), LOGS)) for share in (0.2, 0.8)]
+        steps, cleans, tau, drawn, last = len(sigmas) - 1, [], 0, 0, None
+
+        def advanced(x, to, newest, order):
+            h = lambdas[to] - lambdas[to - 1]
+            b = weights(lambdas[newest + 1 - order : newest + 1], lambdas[to - 1], lambdas[to], tau)
+            x = sigmas[to] / sigmas[to - 1] * math.exp(-(tau**2) * h) * x
+            x = x + sum(weight * clean for weight, clean in zip(b, cleans[-order:]))
+            return x + sigmas[to] * math.sqrt(-math.expm1(-2 * tau**2 * h)) * drawn
+
+        for i in range(steps):
+            cleans.append(model(x, sigmas[i]))
+            if i > 0 and (sigmas[i + 1] > 0 or is_pece):
+                x = advanced(last, i, i, min(4, len(cleans), steps - i))
+                if is_pece:
+                    cleans[-1] = model(x, sigmas[i])
+            if sigmas[i + 1] == 0:
+                return cleans[-1]
+            tau = 1 if high >= sigmas[i + 1] > low else 0
+            drawn = noise() if tau else 0
+            last, x = x, advanced(x, i + 1, i, min(3, len(cleans), steps - 1 - i))
+
+    return run
+
+
 def heunpp2(model, x, sigmas, noise):
     for i, (start, end) in enumerate(zip(sigmas, sigmas[1:])):
         inner = [sigma for sigma in sigmas[i : i + 3] if sigma > 0]
@@ -339,8 +464,13 @@ def main():
     add("euler_a_cfg_pp", "comfyui", 8, own_run(euler_cfg_pp(1.0), 8))
     add("dpmpp_2s_a_cfg_pp", "comfyui", 8, own_run(dpmpp_2s_a_cfg_pp, 8))
     add("dpmpp_2m_cfg_pp", "comfyui", 8, own_run(dpmpp_2m_cfg_pp, 8))
-    for name, solver in [("ipndm", ipndm), ("heunpp2", heunpp2), ("er_sde", er_sde)]:
+    for name, solver in [("ipndm", ipndm), ("heunpp2", heunpp2), ("er_sde", er_sde), ("ipndm_v", ipndm_v), ("deis", deis)]:
         add(name, "comfyui", 8, own_run(solver, 8))
+    for name, method, eta in [("seeds_2", SEEDS_2, 1), ("seeds_3", SEEDS_3, 1), ("exp_heun_2_x0", EXP_HEUN, 0), ("exp_heun_2_x0_sde", EXP_HEUN, 1)]:
+        add(name, "comfyui", 8, own_run(seeds(*method, eta), 8))
+    for name, is_pece in [("sa_solver", False), ("sa_solver_pece", True)]:
+        for steps in [1, 2, 8]:
+            add(name, "comfyui", steps, own_run(sa_solver(is_pece), steps))
     for suffix, is_cfg_pp in [("", False), ("_cfg_pp", True)]:
         add("res_multistep" + suffix, "comfyui", 8, own_run(res_multistep(0.0, is_cfg_pp), 8))
         add("res_multistep_a" + suffix, "comfyui", 8, own_run(res_multistep(1.0, is_cfg_pp), 8))

@@ -23,7 +23,7 @@ const EXTRAS = new Set([
   ...['createPolicy', 'createScriptURL', 'setConsumer', 'requestAdapter'],
 ]);
 /** Methods of the page's own that newer browsers happen to have too. */
-const OWN = new Set(['drop', 'forget', 'gpu', 'inspect', 'run', 'summarize']);
+const OWN = new Set(['drop', 'forget', 'gpu', 'inspect', 'opened', 'run', 'summarize']);
 
 /** Whether all promised browsers have a feature. @param {any} support */
 function isPromised(support) {

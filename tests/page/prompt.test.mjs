@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import { report } from './page.mjs';
 const { completion, reweighted } = await import('../../web/generate/prompt.js');
 const { initialState } = await import('../../web/state.js');
+const { loraNamed } = await import('../../web/select.js');
 const { areParameters, pngOfText } = await import('../../web/files/paste.js');
 
 /** Reads a text with its selection between [ and ], or its cursor at |. */
@@ -80,4 +81,28 @@ describe('pasted text', () => {
     assert.equal(bytes.subarray(12, 16).toString(), 'tEXt');
     assert.equal(bytes.subarray(-8, -4).toString(), 'IEND');
   });
+});
+
+describe('a LoRA of a prompt', () => {
+  const named = (name, trained) => ({
+    id: `file:${name}`,
+    name,
+    report: report(name, { metadata: trained ? { ss_output_name: trained } : {} }),
+  });
+  const files = [
+    named('renamed.safetensors', 'my_style'),
+    named('v1.2 (a b)，墨.safetensors'),
+    named('Ink.pt', 'renamed'),
+  ];
+  for (const [name, id] of [
+    ['renamed', 'file:renamed.safetensors'],
+    ['my_style', 'file:renamed.safetensors'],
+    ['My_Style', 'file:renamed.safetensors'],
+    ['v1.2 (a b)，墨', 'file:v1.2 (a b)，墨.safetensors'],
+    ['renamed.safetensors', 'file:renamed.safetensors'],
+    ['ink', 'file:Ink.pt'],
+    ['other', ''],
+  ])
+    it(`${name} is found by its file's name, else by the one that it was trained under`, () =>
+      assert.equal(loraNamed({ ...initialState, files }, name), id));
 });

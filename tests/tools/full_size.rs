@@ -1,17 +1,18 @@
 //! Writes full-size checkpoints with synthetic weights, and runs cases of tests/make/full_size.mjs natively on this
-//! machine's GPU.
+//! machine's GPU or, with `cpu`, on its CPU.
 //!
 //!     full_size make sd15|sd21|sdxl FILE
 //!     full_size lora FILE
-//!     full_size run CASE.json
+//!     full_size run CASE.json [cpu]
 //!
 //! A case is what the script passes to the engine in Chromium. The result is written to `out`: pixels as bytes and a
 //! PNG next to them, or a network's output as f32. Times and memory are printed as JSON.
 
 use half::f16;
+use lora_loupe::device::Device;
 use lora_loupe::formats::source::FileSource;
 use lora_loupe::formats::{Dtype, Header, TensorInfo};
-use lora_loupe::gpu::Gpu;
+use lora_loupe::gpu::{Gpu, KernelConfig};
 use lora_loupe::num::{host_len, numel};
 use lora_loupe::pipeline::{
     GenerateInputs, Model, Network, Progress, Recipe, Session, Shape, Stage, encode_png, timestep_embedding,
@@ -42,11 +43,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["make", family, file] => make(family, Path::new(file)),
         ["lora", file] => Ok(synthetic::write(Path::new(file), synthetic::Network::Sd15, RANK)?),
-        ["run", case] => {
-            println!("{}", pollster::block_on(run(&serde_json::from_slice(&std::fs::read(case)?)?))?);
+        ["run", case, ref device @ ..] if matches!(device, [] | ["cpu"]) => {
+            let case = serde_json::from_slice(&std::fs::read(case)?)?;
+            println!("{}", pollster::block_on(run(&case, device.is_empty()))?);
             Ok(())
         }
-        _ => Err("full_size make sd15|sd21|sdxl FILE, full_size lora FILE, or full_size run CASE.json".into()),
+        _ => Err("full_size make sd15|sd21|sdxl FILE, full_size lora FILE, or full_size run CASE.json [cpu]".into()),
     }
 }
 
@@ -119,12 +121,16 @@ struct Case {
     out: PathBuf,
 }
 
-async fn run(case: &Case) -> Result<Value, Box<dyn Error>> {
+async fn run(case: &Case, is_on_gpu: bool) -> Result<Value, Box<dyn Error>> {
     let file = TensorFile::open("model".into(), Rc::new(FileSource::open(&case.checkpoint)?)).await?;
     let model = Model::open_file("model", file, None, Tokenizer::clip()).await?;
-    let gpu = Gpu::open().await?;
-    let config = gpu.self_test(&gpu.default_config()).await?;
-    let mut session = Session::new(Rc::new(gpu), config, model);
+    let mut session = if is_on_gpu {
+        let gpu = Gpu::open().await?;
+        let config = gpu.self_test(&gpu.default_config()).await?;
+        Session::new(Rc::new(gpu), config, model)
+    } else {
+        Session::new(Device::cpu(), KernelConfig::CPU, model)
+    };
     let plans = session.model.plan_needs(case.shape, &session.config)?;
     let started = Instant::now();
     let stages = match (&case.recipe, case.network) {
@@ -133,10 +139,10 @@ async fn run(case: &Case) -> Result<Value, Box<dyn Error>> {
         _ => return Err("a case needs either a recipe or a network".into()),
     };
     let seconds = started.elapsed().as_secs_f64();
-    let adapter = &session.gpu().expect("a GPU").info().adapter;
-    Ok(
-        json!({ "adapter": adapter, "seconds": seconds, "stages": stages, "plans": plans, "graphics": session.gpu().expect("a GPU").resource_stats().bytes }),
-    )
+    let graphics = session.gpu().map(|gpu| gpu.resource_stats().bytes);
+    Ok(json!({
+        "adapter": session.device.name(), "seconds": seconds, "stages": stages, "plans": plans, "graphics": graphics,
+    }))
 }
 
 /// Generates the recipe's image and returns the seconds of each stage.

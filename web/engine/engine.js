@@ -105,6 +105,16 @@ export class EngineClient extends Client {
   }
 
   /**
+   * What styles and templates make of prompts.
+   * @param {"styleNames" | "applyStyles" | "fillTemplate"} name
+   * @param {Record<string, unknown>} given
+   * @returns {Promise<any>}
+   */
+  prompted(name, given) {
+    return this.call(name, given);
+  }
+
+  /**
    * What an image says of how it was made.
    * @param {string} name
    * @param {Uint8Array} bytes

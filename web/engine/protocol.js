@@ -7,7 +7,8 @@
 
 /**
  * @typedef {"remember" | "openModel" | "openCheckpoint" | "estimate" | "generate" | "enlarge" | "cancel" |
- * "skipTuning" | "countTokens" | "readImage" | "gpu" | "benchNames" | "benchRoof" | "benchCase"} EngineCall
+ * "skipTuning" | "countTokens" | "styleNames" | "applyStyles" |
+ * "fillTemplate" | "readImage" | "gpu" | "benchNames" | "benchRoof" | "benchCase"} EngineCall
  */
 
 /** Every worker's. @typedef {InspectorCall | EngineCall | "connect"} CallName */

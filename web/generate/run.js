@@ -22,6 +22,7 @@ import {
   stackedRecipe,
 } from "../recipe.js";
 import { entryById, overallProgress, usable, withoutExtension } from "../select.js";
+import { fillers } from "../templates/lazy.js";
 import { t } from "../words.js";
 import { selectText } from "../world.js";
 
@@ -159,14 +160,25 @@ export class Runner {
     );
   }
 
+  /** A form's prompts with their styles, and what its seed chooses from templates. @param {State} state */
+  async #filled(state) {
+    const { fill, chosen } = state.templates;
+    return fill || chosen.length ? (await fillers()).filled(state, this.#engine) : state;
+  }
+
   /**
-   * Everything that the images need, brought.
+   * What is asked for, once the model is open.
    * @param {AbortSignal} signal
    * @param {Recipe["seed"]} seed in the place of a random one
    */
-  async #prepare(signal, seed) {
+  async #ready(signal, seed) {
     await orAbort(signal, this.#model.open());
-    const state = seeded(this.#getState(), seed);
+    return seeded(this.#getState(), seed);
+  }
+
+  /** Everything that the images need, brought. @param {AbortSignal} signal @param {State} asked */
+  async #prepare(signal, asked) {
+    const state = await this.#filled(asked);
     const [plain, cause, loras] = [plainRecipe(state), causeOf(state), activeLabels(state)];
     const recipe = stackedRecipe(state, plain, await orAbort(signal, this.#adapters(state)));
     await orAbort(signal, this.#others(plain));
@@ -181,7 +193,8 @@ export class Runner {
   async #drawBatch(making) {
     const { tell } = making;
     const { result: last, form } = this.#getState();
-    const { plain: first, recipe: stacked, start, ...rest } = await this.#prepare(making.signal, randomSeed());
+    const asked = await this.#ready(making.signal, randomSeed());
+    const { plain: first, recipe: stacked, start, ...rest } = await this.#prepare(making.signal, asked);
     const reused = last && last.cause === rest.cause && sameRecipe(last.plain, first) ? last.without : null;
     const isStacked = !sameRecipe(first, stacked);
     const images = Math.max(1, form.batch * (isStacked ? 2 : 1) - (reused ? 1 : 0));
@@ -189,11 +202,12 @@ export class Runner {
     let image = 0;
     for (let at = 0; at < form.batch; at++) {
       const seed = laterSeed(first.seed, at);
-      const [plain, recipe] = [
-        { ...first, seed },
-        { ...stacked, seed },
-      ];
-      const result = { ...rest, plain, recipe, preview: false };
+      const next =
+        at && asked.templates.fill
+          ? await this.#prepare(making.signal, { ...asked, form: { ...asked.form, seed } })
+          : null;
+      const { plain, recipe, loras } = next ?? { ...rest, plain: { ...first, seed }, recipe: { ...stacked, seed } };
+      const result = { ...rest, loras, plain, recipe, preview: false };
       const without = (at === 0 && reused) || (await this.#draw(making, plain, start, ++image, images));
       if (at > 0 || !reused || !isStacked) tell({ type: "run/result", result: { ...result, without, with: null } });
       if (!isStacked) continue;
@@ -211,7 +225,7 @@ export class Runner {
     tell({ type: "run/started", images: 1, live: true });
     const { result: last } = this.#getState();
     if (!last) return;
-    const { recipe, start, ...rest } = await this.#prepare(signal, last.plain.seed);
+    const { recipe, start, ...rest } = await this.#prepare(signal, await this.#ready(signal, last.plain.seed));
     const steps = Math.min(recipe.steps, LIVE_STEPS);
     const result = { ...last, ...rest, recipe: { ...recipe, steps }, preview: steps < recipe.steps };
     const image = !sameRecipe(rest.plain, recipe) ? await this.#draw(making, result.recipe, start, 1, 1) : null;
@@ -227,7 +241,7 @@ export class Runner {
     tell({ type: "run/started", images: forms.length, grid: true });
     this.#send({ type: "grid/started", grid });
     for (const [at, form] of forms.entries()) {
-      const asked = { ...state, form };
+      const asked = await this.#filled({ ...state, form });
       const plain = plainRecipe(asked);
       const recipe = stackedRecipe(asked, plain, await orAbort(signal, this.#adapters(asked)));
       await orAbort(signal, this.#others(plain));

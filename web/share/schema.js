@@ -149,7 +149,7 @@ const WEB_UI = {
 };
 
 /** Every field of a recipe: a new one does not compile until it has a check. @type {Record<keyof Recipe, Check>} */
-const FIELDS = {
+export const FIELDS = {
   version: whole(1, 1),
   model: text(300),
   prompt: text(),

@@ -40,6 +40,8 @@ mod resize;
 mod strength;
 #[path = "lora-loupe/table.rs"]
 mod table;
+#[path = "lora-loupe/template.rs"]
+mod template;
 #[path = "lora-loupe/upscale.rs"]
 mod upscale;
 #[path = "lora-loupe/values.rs"]

@@ -217,6 +217,7 @@ impl RecipeDraft {
         set(&mut recipe.height, &self.size.map(|size| whole(size.1)));
         set(&mut recipe.rng, &self.rng);
         if self.steps.is_some() {
+            recipe.program = self.program;
             recipe.schedule = self.schedule;
             recipe.denoise = self.denoise;
             recipe.eta = self.eta;

@@ -89,6 +89,22 @@ samplers! {
     HeunPp2 = super::heunpp2::HEUNPP2,
     /// Adams-Bashforth method of order 4: in ComfyUI and Forge.
     Ipndm = super::ipndm::IPNDM,
+    /// Adams-Bashforth method of order 4 for uneven steps: in ComfyUI and Forge.
+    IpndmV = super::ipndm::IPNDM_V,
+    /// Diffusion exponential integrator sampler of third order: in ComfyUI and Forge.
+    Deis = super::deis::DEIS,
+    /// Exponential SDE solver of second order: in ComfyUI.
+    Seeds2 = super::seeds::SEEDS_2,
+    /// Exponential SDE solver of third order: in ComfyUI.
+    Seeds3 = super::seeds::SEEDS_3,
+    /// Exponential Heun method: in ComfyUI.
+    ExpHeun2X0 = super::seeds::EXP_HEUN_2_X0,
+    /// Exponential Heun method on the SDE: in ComfyUI.
+    ExpHeun2X0Sde = super::seeds::EXP_HEUN_2_X0_SDE,
+    /// Stochastic Adams method of third order: in ComfyUI.
+    SaSolver = super::sa_solver::SA_SOLVER,
+    /// Stochastic Adams method with a second call after the corrector: in ComfyUI.
+    SaSolverPece = super::sa_solver::SA_SOLVER_PECE,
     /// Multistep exponential integrator of second order: in ComfyUI.
     ResMultistep = super::res_multistep::RES_MULTISTEP,
     /// RES with CFG++ guidance: in ComfyUI.

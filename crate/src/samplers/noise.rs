@@ -3,6 +3,7 @@
 //! Both depend only on the seed and the previous calls, so an image's noise is reproducible on any device.
 
 use crate::num::{low_word, to_f32};
+use crate::twister::Twister;
 use std::f64::consts::TAU;
 
 /// Source of a run's noise.
@@ -24,18 +25,13 @@ impl<F: FnMut(usize) -> Vec<f32>> NoiseSource for F {
     }
 }
 
-/// State length of the Mersenne twister, and the offset of the words that it mixes.
-const STATE: usize = 624;
-const MIDDLE: usize = 397;
-
 /// Normal noise of `torch.Generator("cpu")`: the Mersenne twister MT19937 and two Box-Muller paths.
 ///
-/// Only the low 32 bits of the seed are used, as in PyTorch. Sources: Matsumoto and Nishimura 1998;
-/// PyTorch's `aten/src/ATen/native/cpu/DistributionTemplates.h`.
+/// Only the low 32 bits of the seed are used, as in PyTorch. Source: PyTorch's
+/// `aten/src/ATen/native/cpu/DistributionTemplates.h`.
 #[derive(Debug, Clone)]
 pub struct TorchNoise {
-    state: [u32; STATE],
-    next: usize,
+    twister: Twister,
     /// Second value of the last Box-Muller pair of the scalar path.
     spare: Option<f64>,
 }
@@ -43,34 +39,12 @@ pub struct TorchNoise {
 impl TorchNoise {
     /// Creates the generator in its state after `manual_seed(seed)`.
     pub fn new(seed: u64) -> Self {
-        let mut state = [low_word(seed); STATE];
-        for j in 1..STATE {
-            let last = state[j - 1];
-            state[j] = 1_812_433_253_u32.wrapping_mul(last ^ (last >> 30)).wrapping_add(low_word(j as u64));
-        }
-        Self { state, next: STATE, spare: None }
+        Self { twister: Twister::new(low_word(seed)), spare: None }
     }
 
     /// Returns the next raw 32-bit word.
     pub fn word(&mut self) -> u32 {
-        if self.next == STATE {
-            self.twist();
-            self.next = 0;
-        }
-        let mut y = self.state[self.next];
-        self.next += 1;
-        y ^= y >> 11;
-        y ^= (y << 7) & 0x9d2c_5680;
-        y ^= (y << 15) & 0xefc6_0000;
-        y ^ (y >> 18)
-    }
-
-    fn twist(&mut self) {
-        for i in 0..STATE {
-            let y = (self.state[i] & 0x8000_0000) | (self.state[(i + 1) % STATE] & 0x7fff_ffff);
-            let odd = if y & 1 == 1 { 0x9908_b0df } else { 0 };
-            self.state[i] = self.state[(i + MIDDLE) % STATE] ^ (y >> 1) ^ odd;
-        }
+        self.twister.word()
     }
 
     /// Returns the next `n` values of `torch.randn` in f32, for a tensor of any shape with `n` elements.

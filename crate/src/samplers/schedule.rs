@@ -288,6 +288,32 @@ impl Schedule {
         calls
     }
 
+    /// Returns a σ schedule with additional calls within every step that does not end at 0, at shares of the step in
+    /// log σ.
+    pub fn staged_schedule(&self, steps: usize, shares: &[f64]) -> NoiseSchedule {
+        let NoiseSchedule { timesteps, levels } = self.sigma_schedule(steps);
+        let mut calls = NoiseSchedule::default();
+        for (i, step) in levels.windows(2).enumerate() {
+            calls.push(timesteps[i], step[0]);
+            let (from, to) = (step[0].sigma_ratio(), step[1].sigma_ratio());
+            for share in shares.iter().filter(|_| to > 0.0) {
+                let sigma = from.powf(1.0 - share) * to.powf(*share);
+                calls.push(self.timestep_of(sigma), Level::from_sigma(sigma));
+            }
+        }
+        calls.levels.extend(levels.last());
+        calls
+    }
+
+    /// Returns σ after a share of the training timesteps, counted from the noisiest one.
+    pub fn sigma_after(&self, share: f64) -> f64 {
+        let index = (1.0 - share) * (self.alphas_bar.len() - 1) as f64;
+        match self.web_ui_sigmas() {
+            Some(web_ui) => f64::from(web_ui.table.sigma_at(to_f32(index))),
+            None => interpolate(&self.sigma_table(), index),
+        }
+    }
+
     /// Returns the schedule of the multistep solvers in λ (DPM++ 2M, UniPC); timesteps are integers.
     pub fn lambda_schedule(&self, steps: usize) -> NoiseSchedule {
         if self.web_ui.is_some() {

@@ -1,5 +1,6 @@
 //! Prompts: text -> chunks of CLIP token ids with weights.
 //!
+//! A template is made a prompt by [`Style::apply`] and [`fill`] (`{a|b}`, `__name__`), before a recipe is made of it.
 //! [`Tokenizer`] is the CLIP byte-pair encoder. A prompt of AUTOMATIC1111's web UI is processed by [`strip_comments`]
 //! (`# …`), [`extra_networks`] (`<lora:name:0.8>`), [`compose`] (`AND`), [`schedule`] (`[a:b:0.5]`), and for each text of
 //! the schedule [`Chunk::weighted`], which uses [`parse_attention`] for `(word:1.2)`. A prompt of ComfyUI is processed by
@@ -15,8 +16,11 @@ mod count;
 mod emphasis;
 mod extra;
 mod prompt;
+mod python_random;
 mod schedule;
 mod strength_curve;
+mod styles;
+mod template;
 
 pub use bpe::{Tokenizer, Word};
 pub use chunks::{CHUNK_LEN, Chunk};
@@ -30,6 +34,8 @@ pub use extra::{ExtraNetwork, NetworkKind, extra_networks};
 pub use prompt::parse_attention;
 pub use schedule::{Pass, schedule, schedule_of_pass, text_at};
 pub use strength_curve::{ActiveSteps, StrengthCurve};
+pub use styles::{Style, read_styles};
+pub use template::{TemplateError, Wildcards, fill};
 
 /// An error from loading a tokenizer.
 #[derive(Debug, thiserror::Error)]

@@ -12,7 +12,7 @@ use crate::pipeline::{
     is_named, read_image,
 };
 use crate::program::{ParseProgramError, Program};
-use crate::text::Tokenizer;
+use crate::text::{Tokenizer, Wildcards, fill, read_styles};
 use crate::weights::{LoadedAdapter, TensorFile};
 use js_sys::{Array, Function, Reflect, Uint8Array, Uint8ClampedArray};
 use std::cell::{Cell, RefCell};
@@ -184,6 +184,34 @@ impl Engine {
         let program: Program =
             program.parse().map_err(|error: ParseProgramError| failure("recipe", error.to_string()))?;
         to_js(&crate::text::count(encoder.tokenizer, &prompt, program, steps))
+    }
+
+    /// Returns the names of the styles in a styles.csv.
+    pub fn style_names(&self, csv: &str) -> Vec<String> {
+        read_styles(csv).into_iter().map(|style| style.name).collect()
+    }
+
+    /// Adds the chosen styles of a styles.csv to a prompt and a negative prompt, and returns both.
+    pub fn apply_styles(&self, prompt: String, negative: String, csv: &str, chosen: Vec<String>) -> Vec<String> {
+        let styles = read_styles(csv);
+        let chosen = chosen.iter().filter_map(|name| styles.iter().find(|style| style.name == *name));
+        let (prompt, negative) =
+            chosen.fold((prompt, negative), |(prompt, negative), style| style.apply(&prompt, &negative));
+        vec![prompt, negative]
+    }
+
+    /// Fills a template; the seed is given by its digits, the wildcards' files by their names and texts.
+    pub fn fill_template(
+        &self,
+        template: &str,
+        seed: &str,
+        names: Vec<String>,
+        texts: Vec<String>,
+    ) -> Result<String, JsValue> {
+        let mut wildcards = Wildcards::default();
+        names.iter().zip(&texts).for_each(|(name, text)| wildcards.add(name, text));
+        fill(template, seed.parse().unwrap_or_default(), &wildcards)
+            .map_err(|error| failure("recipe", error.to_string()))
     }
 
     /// Cancels the running [`Engine::generate`] before its next step.

@@ -13,6 +13,7 @@ import { dice, recycle } from "../../ui/icons.js";
 import { promptView } from "./prompt.js";
 import { stackView } from "./stack.js";
 import { startView } from "./start.js";
+import { insideView } from "../../templates/lazy.js";
 
 /** @typedef {import("../../types.d.ts").State} State */
 /** @typedef {import("../../types.d.ts").Form} Form */
@@ -30,8 +31,13 @@ export function formView(state, send) {
       aria-label=${t("form.label")}
       @submit=${(/** @type {Event} */ event) => submit(event, ready, send)}
     >
-      ${baseView(state, send)} ${promptView(state, send)} ${stackView(state, send)} ${numbersView(state, change, send)}
-      ${startView(start, mask, form, change, send)} ${advancedView(form, state.base.info, upscalers(state), change)}
+      ${baseView(state, send)} ${promptView(state, send)}
+      <details class="advanced" id="templates" @toggle=${() => send({ type: "templates/unfolded" })}>
+        <summary>${t("templates.title")}</summary>
+        ${insideView(state.templates, send)}
+      </details>
+      ${stackView(state, send)} ${numbersView(state, change, send)} ${startView(start, mask, form, change, send)}
+      ${advancedView(form, state.base.info, upscalers(state), change)}
       <button class="button primary" id="generate" type="submit" aria-disabled=${ready ? "false" : "true"}>
         ${device.status === "checking" ? t("form.checking") : t("form.generate")}
       </button>

@@ -3,6 +3,7 @@
 use crate::device::{DeviceChoice, open_device};
 use crate::files;
 use crate::lora::Lora;
+use crate::template::TemplateArguments;
 use crate::upscale;
 use crate::values::size;
 use crate::web_ui::WebUiArguments;
@@ -142,6 +143,8 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    template: TemplateArguments,
+    #[command(flatten)]
     web_ui: WebUiArguments,
 }
 
@@ -172,6 +175,7 @@ pub async fn open(path: &Path, vae: Option<&Path>) -> Result<Model, Box<dyn Erro
 }
 
 async fn generate(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
+    let prompts = arguments.template.prompts(&arguments.prompt, arguments.negative.as_deref(), arguments.seed)?;
     let root = arguments.model.clone().unwrap_or_else(|| DEMO.into());
     let model = open(&root, arguments.vae.as_deref()).await?;
     let (adapters, adapter_choices) = open_adapters(arguments, &model).await?;
@@ -182,7 +186,7 @@ async fn generate(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         Some(path) => Some(upscale::open(path).await?),
         None => None,
     };
-    let recipe = recipe(arguments, &session.model, adapter_choices, embedding_choices);
+    let recipe = recipe(arguments, prompts, &session.model, adapter_choices, embedding_choices);
     let read = |path: &PathBuf| read_image(path, recipe.width, recipe.height);
     let init = arguments.init.as_ref().map(read).transpose()?;
     // Mean of the RGB channels, mapped from -1..1 to 0..1.
@@ -252,9 +256,10 @@ async fn open_embeddings(
     Ok((embeddings, choices))
 }
 
-/// Returns the recipe of the image that the arguments request.
+/// Returns the recipe of the image that the arguments request, with the prompts that were made.
 fn recipe(
     arguments: &Arguments,
+    (prompt, negative): (String, Option<String>),
     model: &Model,
     adapters: Vec<AdapterChoice>,
     embeddings: Vec<EmbeddingChoice>,
@@ -265,8 +270,8 @@ fn recipe(
         version: 1,
         model: model.name.clone(),
         adapters,
-        prompt: arguments.prompt.clone(),
-        negative: arguments.negative.clone(),
+        prompt,
+        negative,
         seed: arguments.seed,
         steps: arguments.steps,
         guidance: arguments.cfg,

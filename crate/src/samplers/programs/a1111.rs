@@ -12,7 +12,7 @@ use crate::num::{to_f32, to_index};
 use crate::samplers::spacing::SigmaSpacing;
 
 /// Samplers that step in σ: k-diffusion's, and those that forks (Forge, reForge) have from ComfyUI.
-const SIGMA_SAMPLERS: [&str; 30] = [
+const SIGMA_SAMPLERS: [&str; 38] = [
     "euler",
     "euler_a",
     "dpmpp_2m",
@@ -36,6 +36,14 @@ const SIGMA_SAMPLERS: [&str; 30] = [
     "dpmpp_2m_cfg_pp",
     "heunpp2",
     "ipndm",
+    "ipndm_v",
+    "deis",
+    "seeds_2",
+    "seeds_3",
+    "exp_heun_2_x0",
+    "exp_heun_2_x0_sde",
+    "sa_solver",
+    "sa_solver_pece",
     "res_multistep",
     "res_multistep_cfg_pp",
     "res_multistep_a",

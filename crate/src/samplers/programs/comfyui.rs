@@ -9,7 +9,7 @@ use crate::num::{to_f32, to_index};
 use crate::samplers::spacing::SigmaSpacing;
 
 /// ComfyUI's samplers: their names in recipes and in ComfyUI.
-pub(in crate::samplers) const SAMPLERS: [(&str, &str); 32] = [
+pub(in crate::samplers) const SAMPLERS: [(&str, &str); 40] = [
     ("euler", "euler"),
     ("euler_a", "euler_ancestral"),
     ("heun", "heun"),
@@ -35,6 +35,14 @@ pub(in crate::samplers) const SAMPLERS: [(&str, &str); 32] = [
     ("dpmpp_2m_cfg_pp", "dpmpp_2m_cfg_pp"),
     ("heunpp2", "heunpp2"),
     ("ipndm", "ipndm"),
+    ("ipndm_v", "ipndm_v"),
+    ("deis", "deis"),
+    ("seeds_2", "seeds_2"),
+    ("seeds_3", "seeds_3"),
+    ("exp_heun_2_x0", "exp_heun_2_x0"),
+    ("exp_heun_2_x0_sde", "exp_heun_2_x0_sde"),
+    ("sa_solver", "sa_solver"),
+    ("sa_solver_pece", "sa_solver_pece"),
     ("res_multistep", "res_multistep"),
     ("res_multistep_cfg_pp", "res_multistep_cfg_pp"),
     ("res_multistep_a", "res_multistep_ancestral"),
@@ -44,7 +52,7 @@ pub(in crate::samplers) const SAMPLERS: [(&str, &str); 32] = [
     ("er_sde", "er_sde"),
 ];
 /// Samplers whose steps take independent noise; that of the SDE samplers is from a path on the CPU.
-pub(in crate::samplers) const DRAWS_ON_DEVICE: [&str; 10] = [
+pub(in crate::samplers) const DRAWS_ON_DEVICE: [&str; 15] = [
     "euler_a",
     "dpm2_a",
     "dpmpp_2s_a",
@@ -55,6 +63,11 @@ pub(in crate::samplers) const DRAWS_ON_DEVICE: [&str; 10] = [
     "res_multistep_a",
     "res_multistep_a_cfg_pp",
     "er_sde",
+    "seeds_2",
+    "seeds_3",
+    "exp_heun_2_x0_sde",
+    "sa_solver",
+    "sa_solver_pece",
 ];
 /// Samplers that plan one step more and leave out the level before the last.
 const DISCARDS_PENULTIMATE: [&str; 4] = ["dpm2", "dpm2_a", "unipc", "unipc_bh2"];
