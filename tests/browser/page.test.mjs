@@ -19,7 +19,7 @@ import {
 const KOHYA = 'corpus/files/kohya_lora_r4a1_fp16.safetensors';
 const DEMO = new URL('../../web/public/demo/', import.meta.url);
 /** Enough steps to distinguish images, few enough for a software rasterizer. */
-const STEPS = '2';
+const STEPS = 2;
 
 let site;
 before(async () => (site = await launch()));
@@ -165,14 +165,14 @@ describe('run', () => {
     const idle = await generate(page);
     assert.deepEqual(idle.with, idle.without);
 
-    await page.fill('#seed', '2');
-    await page.press('#seed', 'Tab');
-    await page.fill('#strength', '1');
+    await enter(page, { seed: 2 });
+    await page.selectOption('#lora', '');
     const other = await generate(page);
     assert.ok(difference(first.without, other.without) > 1, 'another seed, another image');
 
-    await page.fill('#seed', '0');
-    await page.press('#seed', 'Tab');
+    await enter(page, { seed: 0 });
+    await page.selectOption('#lora', 'demo:duotone.safetensors');
+    await page.fill('#strength', '1');
     const again = await generate(page);
     assert.deepEqual(again.without, first.without);
     assert.deepEqual(again.with, first.with);
@@ -286,8 +286,7 @@ describe('everywhere', () => {
     await page.click('#metadata summary');
     await fitsWidth(page, 'report');
     await ready(page);
-    await page.fill('#steps', STEPS);
-    await page.press('#steps', 'Tab');
+    await enter(page, { steps: 1, guidance: 1 });
     await generate(page);
     await fitsWidth(page, 'images');
     await page.click('#compare-slider');
@@ -333,7 +332,7 @@ describe('everywhere', () => {
     for (const id of ['prompt', 'negative', 'lora', 'strength', 'seed', 'roll']) await tabTo(id);
     await tabTo('steps');
     await page.keyboard.press('ControlOrMeta+a');
-    await page.keyboard.type(STEPS);
+    await page.keyboard.type('1');
     for (const id of ['guidance', 'sampler', 'generate']) await tabTo(id);
     await page.keyboard.press('Enter');
     await page.waitForSelector('[data-testid=run][data-status=running]');
