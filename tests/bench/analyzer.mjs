@@ -1,7 +1,6 @@
 /**
  * Benchmarks the analyzer of the built page in headless Chromium on large synthetic files, with NumPy's times on the
- * same
- * files, and prints times and memory as one JSON object.
+ * same files, and prints times and memory as one JSON object.
  *
  *     node tests/bench/analyzer.mjs PATH_TO_BENCH_ANALYZER
  *

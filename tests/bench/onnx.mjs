@@ -142,8 +142,7 @@ export function matmul({ rows, inner, columns }) {
 /**
  * Computes softmax(QKᵀ / sqrt d) V from (1, t, h d) with the operators that exporters write. The fused operator
  * (com.microsoft.MultiHeadAttention) is not used: on a software rasterizer its sums over more than 16 keys are wrong,
- * see
- * docs/BENCHMARKS.md.
+ * see docs/BENCHMARKS.md.
  */
 function attend(g, [q, k, v], { tokens, seen, heads, size }) {
   const split = (x, count, perm) =>

@@ -2,12 +2,10 @@
  * Harness of the browser tests: dist/ in headless Chromium, served from a sub-path as by a static host.
  *
  * Run the tests with `cargo xtask test browser`, which sets CHROME_PATH; `--only NAME --repeat N --busy N` runs
- * matching
- * files several times under CPU load.
+ * matching files several times under CPU load.
  *
  * Tests wait for conditions, never for a fixed time: with Playwright's waits, which time out after STEP, or with
- * `until`.
- * Every request to a page has a timeout, and a failing test prints what its pages showed.
+ * `until`. Every request to a page has a timeout, and a failing test prints what its pages showed.
  */
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
@@ -132,10 +130,8 @@ if (process.env.NODE_TEST_CONTEXT) {
  * Makes evaluated code in a page and its workers resolve in a separate task and within a timeout.
  *
  * Chromium's debugger held a weak reference to the promise that it awaits (V8 until July 2026): a promise that settles
- * in
- * a task in which the page continues to generate may be collected before the debugger is notified ("Resulting promise
- * was
- * garbage collected").
+ * in a task in which the page continues to generate may be collected before the debugger is notified ("Resulting
+ * promise was garbage collected").
  */
 function careful(target, patience) {
   if (answering.has(target)) return target;
@@ -230,8 +226,7 @@ export async function drop(page, paths) {
 
 /**
  * Serves one file, at `address` on another origin, with range requests. The first response stops after `most` bytes
- * until
- * `cut()` closes the connection. `asked` lists range, cookie and referer of each request.
+ * until `cut()` closes the connection. `asked` lists range, cookie and referer of each request.
  */
 export async function elsewhere(bytes, { most = Infinity } = {}) {
   const asked = [];

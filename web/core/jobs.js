@@ -2,18 +2,15 @@
  * The owner of all work that takes a while.
  *
  * Each job runs in a lane, and a lane runs as many jobs at once as LANES says. What happens when a job of the same key
- * is
- * there already is the job's policy; a job of a higher priority goes before the others that wait, and takes the place
- * of a
- * running job that yields. Which jobs there are is told to `onChange`, for the state.
+ * is there already is the job's policy; a job of a higher priority goes before the others that wait, and takes the
+ * place of a running job that yields. Which jobs there are is told to `onChange`, for the state.
  */
 
 import { cancelled } from "./errors.js";
 
 /**
  * Jobs that run at once. `gpu`: images and measurements; `read`: tensors of files; `edit`: new files and their
- * previews;
- * `disk`: downloads, copies and long reads of models.
+ * previews; `disk`: downloads, copies and long reads of models.
  */
 export const LANES = { gpu: 1, read: 1, edit: 1, disk: 3 };
 
@@ -43,10 +40,9 @@ const PAUSE = 250;
  * }} Plan
  *
  * `same`: what happens if there is a job of this `key` (by default the kind): the new one waits as well, cancels the
- * other,
- * is refused, or is that other one. `yields`: a job of a higher priority ends it, or pauses it; a paused job runs anew
- * when
- * its turn comes. `run` is done with its lane when its promise settles, also after its signal was aborted.
+ * other, is refused, or is that other one. `yields`: a job of a higher priority ends it, or pauses it; a paused job
+ * runs anew when its turn comes. `run` is done with its lane when its promise settles, also after its signal was
+ * aborted.
  */
 
 /**

@@ -6,8 +6,7 @@ import { asError } from "./errors.js";
 
 /**
  * From the other side: any number of `progress`, then one `result` or `error` for a call; `crashed`, which belongs to
- * no
- * call and means that the worker is of no more use; or `loaded`, once, from a worker whose code is there.
+ * no call and means that the worker is of no more use; or `loaded`, once, from a worker whose code is there.
  * @typedef {(
  *   | { id: number, progress: any }
  *   | { id: number, result: any }

@@ -4,8 +4,7 @@
  * Each has a folder of its own below library/. `about.json` names the file that is whole and verified; what is still
  * coming lies beside it, so that nothing that is kept is lost by a second download. `about.new` is the same text while
  * about.json is being written: at each moment at least one of them can be read. A Web Lock for each folder keeps two
- * tabs
- * apart. library-worker.js writes them.
+ * tabs apart. library-worker.js writes them.
  */
 
 import { scoped } from "../core/scope.js";
@@ -16,8 +15,7 @@ const LIBRARY = scoped("library");
 
 /**
  * `file`: the name of the whole file, "" while there is none, and `sha256` and `size` are its own; `wanted`: the hash
- * that
- * a download must have, "" for any; `total`: the bytes of the download that was begun, 0 if that is not known.
+ * that a download must have, "" for any; `total`: the bytes of the download that was begun, 0 if that is not known.
  * @typedef {{ name: string, address: string, wanted: string, sha256: string, size: number, etag: string, file: string,
  * total: number }} About
  */

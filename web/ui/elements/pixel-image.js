@@ -3,8 +3,7 @@
  *
  * Property `image`: { width, height, rgba }. Property `room`: the CSS pixels that its width may take, if it is smaller.
  * Attribute `smooth`: interpolate instead of square pixels. Attribute `label`: what the image shows, for screen
- * readers; one
- * with "" is passed over by them.
+ * readers; one with "" is passed over by them.
  */
 
 /** @typedef {{ width: number, height: number, rgba: Uint8ClampedArray<ArrayBuffer> }} Pixels */
