@@ -58,10 +58,8 @@ const FLAGS = [
  * Starts the server and the browser.
  *
  * @returns `open(path, options)` opens a page in a new context (separate storage, Playwright's context options) at a
- * path
- *   of the server, by default the built app without its service worker, which would copy all of it for each context
- * (pass
- *   WITH_WORKER for one), and returns it with its `errors`: messages of uncaught errors, console errors
+ *   path of the server, by default the built app without its service worker, which would copy all of it for each
+ *   context (pass WITH_WORKER for one), and returns it with its `errors`: messages of uncaught errors, console errors
  *   and failed requests. A page opened in a test is closed after the test; one opened before the tests of a suite, with
  *   the browser. `url` is the app's URL, `browser` is Playwright's. `stop()` stops the server only, `close()` both.
  *   `changed` maps paths of the server to strings or bytes that replace the files.
