@@ -65,7 +65,7 @@ const plans = (what, family, size) => ({ what, family, shape: shape(size, true, 
 const load = (what, family) => ({ what, family, load: unet(8) });
 const unet = (side) => ({ unet: { batch: 1, height: side, width: side, tokens: 77 } });
 const decoder = (side) => ({ vae_decoder: { batch: 1, height: side, width: side } });
-const shape = (size, guided, encodes_image) => ({ images: 1, guided, height: size / 8, width: size / 8, chunks: 1, clip_skip: 0, encodes_image });
+const shape = (size, guided, encodes_image) => ({ images: 1, guided, prompts: 1, height: size / 8, width: size / 8, chunks: 1, clip_skip: 0, encodes_image });
 
 const CASES = {
   'sd15-plans': plans('SD 1.5, plans', 'sd15', SIZE),
