@@ -100,13 +100,19 @@ const NOT_IN_INFOTEXTS: [&str; 7] =
 /// Returns a recipe in which no option has its usual value.
 fn unusual() -> Value {
     json!({
-        "version": 1, "model": "my model", "prompt": "a (cat:1.2)", "negative": "blurry", "seed": "18446744073709551615",
-        "adapters": [{ "name": "ink", "sha256": "b2", "strength": 0.7, "text_encoder": 0.2, "blocks": "MID=0", "hash": "0123456789ab" }],
+        "version": 1, "model": "my model", "prompt": "a (cat:1.2)", "negative": "blurry",
+        "seed": "18446744073709551615", "adapters": [{
+            "name": "ink", "sha256": "b2", "strength": 0.7, "text_encoder": 0.2, "blocks": "MID=0",
+            "hash": "0123456789ab",
+        }],
         "steps": 31, "guidance": 0.7, "sampler": "ddim", "width": 512, "height": 768, "schedule": "karras",
         "spacing": "trailing", "eta": 0.3, "rng": "torch_philox", "program": "a1111", "clip_skip": 1,
-        "web_ui": { "noise_seed_delta": 31337, "discard_penultimate": true, "sgm_noise_multiplier": true, "quantize": true,
-            "s_churn": 0.5, "s_tmin": 0.1, "s_tmax": 9.0, "s_noise": 1.1, "sigma_min": 0.05, "sigma_max": 12.0, "rho": 5.0,
-            "beta_alpha": 0.5, "beta_beta": 0.7, "extra_noise": 0.02, "min_sigma_of_guidance": 1.5, "skip_early_guidance": 0.2 },
+        "web_ui": {
+            "noise_seed_delta": 31337, "discard_penultimate": true, "sgm_noise_multiplier": true, "quantize": true,
+            "s_churn": 0.5, "s_tmin": 0.1, "s_tmax": 9.0, "s_noise": 1.1, "sigma_min": 0.05, "sigma_max": 12.0,
+            "rho": 5.0, "beta_alpha": 0.5, "beta_beta": 0.7, "extra_noise": 0.02, "min_sigma_of_guidance": 1.5,
+            "skip_early_guidance": 0.2,
+        },
         "variation": { "seed": "9007199254740993", "strength": 0.25 }, "seed_resize": [640, 320], "emphasis": "no_norm",
         "pad_conds": true, "prediction": "v_prediction", "zero_snr": true, "guidance_rescale": 0.6, "batch": 3,
         "denoise": 0.35, "masked": true, "hires": { "scale": 1.5, "denoise": 0.4, "steps": 12, "upscaler": "pixels" },
@@ -130,8 +136,9 @@ fn differing(a: &Value, b: &Value) -> Vec<String> {
 fn every_option_of_a_recipe_comes_back_from_its_image() {
     let unusual: Recipe = serde_json::from_value(unusual()).unwrap();
     let usual: Recipe = serde_json::from_value(json!({
-        "version": 1, "model": "", "adapters": [], "prompt": "", "seed": 0, "steps": 1, "guidance": 1.0, "sampler": "euler",
-        "width": 64, "height": 64, "web_ui": {}, "hires": { "scale": 2.0, "denoise": 0.5 }, "variation": { "seed": 0, "strength": 0.0 },
+        "version": 1, "model": "", "adapters": [], "prompt": "", "seed": 0, "steps": 1, "guidance": 1.0,
+        "sampler": "euler", "width": 64, "height": 64, "web_ui": {}, "hires": { "scale": 2.0, "denoise": 0.5 },
+        "variation": { "seed": 0, "strength": 0.0 },
     }))
     .unwrap();
     let json = |recipe: &Recipe| serde_json::to_value(recipe).unwrap();

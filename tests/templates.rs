@@ -71,7 +71,10 @@ fn styles_are_added_as_in_the_web_ui() {
 
 proptest! {
     #[test]
-    fn any_template_is_filled_or_refused(template in "([{}|$_a-c0-2:~ ]|__a__|\\$\\$|::|é){0,40}", seed in any::<u64>()) {
+    fn any_template_is_filled_or_refused(
+        template in "([{}|$_a-c0-2:~ ]|__a__|\\$\\$|::|é){0,40}",
+        seed in any::<u64>(),
+    ) {
         let files = wildcards(&[("a", "x\n{y|z}\n__a__")]);
         if let Ok(filled) = fill(&template, seed, &files) {
             prop_assert_eq!(fill(&template, seed, &files), Ok(filled));

@@ -89,6 +89,7 @@ const decoder = (side) => ({ vae_decoder: { batch: 1, height: side, width: side 
 const shape = (size, guided, encodes_image) => ({
   images: 1,
   guided,
+  prompts: 1,
   height: size / 8,
   width: size / 8,
   chunks: 1,

@@ -414,8 +414,9 @@ def schedules():
     yield "ddim_uniform", 7, {}, TABLE[1 :: 1000 // 7][::-1]
     yield "kl_optimal", 7, {}, angles(7, 7)
     yield "ays", 8, {}, published([14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029], 8)
-    places = np.rint(stats.beta.ppf(1 - np.linspace(0, 1, 9, endpoint=False), 0.6, 0.6) * 999).astype(int)
-    yield "beta", 9, None, TABLE[places]
+    for n in [8, 9]:
+        places = np.rint(stats.beta.ppf(1 - np.linspace(0, 1, n, endpoint=False), 0.6, 0.6) * 999).astype(int)
+        yield "beta", n, None, TABLE[places]
     yield "kl_optimal", 7, None, angles(7, 6)
     linear, n = 3, 7
     difference = linear - 0.025 * n

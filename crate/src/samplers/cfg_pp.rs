@@ -3,7 +3,7 @@
 //! Source: Chung et al., "CFG++: Manifold-constrained Classifier Free Guidance for Diffusion Models", 2024; ComfyUI's
 //! samplers `…_cfg_pp`.
 
-use super::dpm2::ancestral_midpoint_sigma;
+use super::dpm2::{ancestral_midpoint_sigma, mean_from_start};
 use super::euler_a::ancestral_step;
 use super::noise::NoiseSource;
 use super::properties::Properties;
@@ -37,7 +37,7 @@ pub(super) const DPMPP_2S_A_CFG_PP: Row = Row::new(
     },
     |run| {
         let solver = Dpmpp2sA { eta: run.eta, noise_scale: run.noise_scale(), start: None };
-        let middle = ancestral_midpoint_sigma(run.eta);
+        let middle = ancestral_midpoint_sigma(run, mean_from_start);
         (Box::new(solver), run.schedule.midpoint_schedule(run.steps, &middle, false))
     },
 );

@@ -1,5 +1,5 @@
-//! DEIS: the polynomial through the last three derivatives, over the time of the variance preserving process, integrated
-//! over the step.
+//! DEIS: the polynomial through the last three derivatives, over the time of the variance preserving process,
+//! integrated over the step.
 //!
 //! Source: Zhang and Chen, "Fast Sampling of Diffusion Models with Exponential Integrator", 2022 (tAB-DEIS); ComfyUI's
 //! sampler "deis", which integrates by 10,000 rectangles over a process from σ 0.002 to 80.

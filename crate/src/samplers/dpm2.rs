@@ -10,6 +10,7 @@ use super::properties::Properties;
 use super::schedule::Level;
 use super::solver::{Call, Row, SamplerRun, Solver, Started, weighted_sum};
 use super::spacing::SigmaSpacing;
+use crate::num::to_f32;
 
 pub(super) const DPM2: Row = Row::new(
     Properties {
@@ -24,6 +25,9 @@ fn start(run: &SamplerRun) -> Started {
     let churn = Churn::of(run);
     let calls = match &churn {
         Some(churn) => churn.schedule(run.schedule, Some(&midpoint_sigma)),
+        None if run.schedule.is_of_web_ui() => {
+            run.schedule.midpoint_schedule(run.steps, &rounded_midpoint_sigma, false)
+        }
         None => run.schedule.midpoint_schedule(run.steps, &midpoint_sigma, true),
     };
     (Box::new(Dpm2 { churn, ..Dpm2::new(None, 1.0) }), calls)
@@ -36,7 +40,7 @@ pub(super) const DPM2_A: Row = Row::new(
         ..Properties::two_calls("dpm2_a", "DPM2 a")
     },
     |run| {
-        let middle = ancestral_midpoint_sigma(run.eta);
+        let middle = ancestral_midpoint_sigma(run, mean_from_end);
         (
             Box::new(Dpm2::new(Some(run.eta), run.noise_scale())),
             run.schedule.midpoint_schedule(run.steps, &middle, true),
@@ -49,9 +53,39 @@ pub(super) fn midpoint_sigma(from: Level, to: Level) -> f64 {
     (from.sigma_ratio() * to.sigma_ratio()).sqrt()
 }
 
-/// Returns σ at the midpoint of an ancestral step, which goes down to `sigma_down`, below its end.
-pub(super) fn ancestral_midpoint_sigma(eta: f64) -> impl Fn(Level, Level) -> f64 {
-    move |from, to| (from.sigma_ratio() * ancestral_step(from, to, eta).0).sqrt()
+/// The mean of two ln σ as PyTorch's `lerp` rounds it.
+fn mean_from_end(start: f32, end: f32) -> f32 {
+    end - (end - start) * 0.5
+}
+
+/// Returns σ at the midpoint of a step, computed in f32 as in the web UIs: the nearest whole timestep may be another one
+/// at another rounding.
+fn rounded_midpoint_sigma(from: Level, to: Level) -> f64 {
+    let log = |level: Level| to_f32(level.sigma_ratio()).ln();
+    f64::from(mean_from_end(log(from), log(to)).exp())
+}
+
+/// Returns σ at the midpoint of an ancestral step, which goes down to `sigma_down`, below its end; in the web UIs
+/// computed in f32 with this `mean` of both ln σ.
+pub(super) fn ancestral_midpoint_sigma(
+    run: &SamplerRun,
+    mean: fn(f32, f32) -> f32,
+) -> impl Fn(Level, Level) -> f64 + use<> {
+    let (eta, is_rounded) = (run.eta, run.schedule.is_of_web_ui());
+    move |from, to| {
+        if !is_rounded {
+            return (from.sigma_ratio() * ancestral_step(from, to, eta).0).sqrt();
+        }
+        let (from, to) = (to_f32(from.sigma_ratio()), to_f32(to.sigma_ratio()));
+        let up = (to_f32(eta) * (to * to * (from * from - to * to) / (from * from)).sqrt()).min(to);
+        let down = (to * to - up * up).sqrt();
+        f64::from(mean(from.ln(), down.ln()).exp())
+    }
+}
+
+/// The mean of two ln σ as k-diffusion's DPM++ samplers round it.
+pub(super) fn mean_from_start(start: f32, end: f32) -> f32 {
+    start - 0.5 * (start - end)
 }
 
 struct Dpm2 {

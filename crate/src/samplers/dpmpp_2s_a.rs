@@ -3,7 +3,7 @@
 //! Source: Lu et al., "DPM-Solver++", 2022, singlestep of second order with the midpoint rule, and
 //! k-diffusion's ancestral variant, which steps below the next level and adds noise up to it.
 
-use super::dpm2::ancestral_midpoint_sigma;
+use super::dpm2::{ancestral_midpoint_sigma, mean_from_start};
 use super::euler_a::ancestral_step;
 use super::noise::NoiseSource;
 use super::properties::Properties;
@@ -18,7 +18,7 @@ pub(super) const DPMPP_2S_A: Row = Row::new(
         ..Properties::two_calls("dpmpp_2s_a", "DPM++ 2S a")
     },
     |run| {
-        let middle = ancestral_midpoint_sigma(run.eta);
+        let middle = ancestral_midpoint_sigma(run, mean_from_start);
         let solver = Dpmpp2sA { eta: run.eta, noise_scale: run.noise_scale(), start: None };
         (Box::new(solver), run.schedule.midpoint_schedule(run.steps, &middle, false))
     },

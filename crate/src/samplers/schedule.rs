@@ -289,15 +289,17 @@ impl Schedule {
     }
 
     /// Returns a σ schedule with additional calls within every step that does not end at 0, at shares of the step in
-    /// log σ.
+    /// log σ, computed in f32 as in ComfyUI.
     pub fn staged_schedule(&self, steps: usize, shares: &[f64]) -> NoiseSchedule {
         let NoiseSchedule { timesteps, levels } = self.sigma_schedule(steps);
         let mut calls = NoiseSchedule::default();
         for (i, step) in levels.windows(2).enumerate() {
             calls.push(timesteps[i], step[0]);
-            let (from, to) = (step[0].sigma_ratio(), step[1].sigma_ratio());
-            for share in shares.iter().filter(|_| to > 0.0) {
-                let sigma = from.powf(1.0 - share) * to.powf(*share);
+            let lambda = |level: Level| -to_f32(level.sigma_ratio()).ln();
+            let (from, to) = (lambda(step[0]), lambda(step[1]));
+            for share in shares.iter().filter(|_| step[1].sigma > 0.0).map(|share| to_f32(*share)) {
+                let between = if share < 0.5 { from + share * (to - from) } else { to - (to - from) * (1.0 - share) };
+                let sigma = f64::from((-between).exp());
                 calls.push(self.timestep_of(sigma), Level::from_sigma(sigma));
             }
         }

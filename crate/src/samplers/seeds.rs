@@ -1,8 +1,8 @@
 //! SEEDS of second and third order, and the exponential Heun method: exponential integrators of x₀ over λ = -ln σ, with
 //! noise that the calls of a step share.
 //!
-//! Source: Gonzalez et al., "SEEDS: Exponential SDE Solvers for Fast High-Quality Sampling from Diffusion Models", 2023;
-//! ComfyUI's samplers "seeds_2", "seeds_3", "exp_heun_2_x0" and "exp_heun_2_x0_sde".
+//! Source: Gonzalez et al., "SEEDS: Exponential SDE Solvers for Fast High-Quality Sampling from Diffusion Models",
+//! 2023; ComfyUI's samplers "seeds_2", "seeds_3", "exp_heun_2_x0" and "exp_heun_2_x0_sde".
 
 use super::noise::NoiseSource;
 use super::properties::Properties;

@@ -163,6 +163,10 @@ pub(super) fn interpolate(table: &[f64], position: f64) -> f64 {
 pub(super) fn beta_quantile(p: f64, alpha: f64, beta: f64) -> f64 {
     let (lower, upper) = (incomplete_beta(0.5, alpha, beta), incomplete_beta(0.5, beta, alpha));
     let total = lower + upper;
+    // Exact in the middle, which ComfyUI rounds to a whole timestep.
+    if (p * total - lower).abs() <= f64::EPSILON * total {
+        return 0.5;
+    }
     match p * total <= lower {
         true => inverse_incomplete_beta(p * total, alpha, beta),
         false => 1.0 - inverse_incomplete_beta((1.0 - p) * total, beta, alpha),

@@ -1,8 +1,8 @@
 //! Prompt templates: alternatives `{red|blue}` and wildcards `__colors__`, from which a seed chooses.
 //!
-//! The syntax and the choices are those of the web UI's extension sd-dynamic-prompts: `{0.5::a|b}` weighs an alternative,
-//! `{2$$a|b|c}` and `{1-2$$ and $$a|b|c}` choose several, `__name__` a line of name.txt, also `__animals/*__`. Lines may be
-//! templates themselves. A seed chooses what it chooses there. Variables and the other samplers are refused.
+//! The syntax and the choices are those of the web UI's extension sd-dynamic-prompts: `{0.5::a|b}` weighs an
+//! alternative, `{2$$a|b|c}` and `{1-2$$ and $$a|b|c}` choose several, `__name__` a line of name.txt, also
+//! `__animals/*__`. Lines may be templates themselves. A seed chooses what it chooses there. Variables and the other samplers are refused.
 
 use super::python_random::PythonRandom;
 
@@ -265,7 +265,8 @@ impl Filler<'_> {
         Ok(joined.strip_suffix(separator.as_str()).unwrap_or(joined).to_owned())
     }
 
-    /// Takes an alternative out of a list. As in the extension, the first of the weights that equal its own goes with it.
+    /// Takes an alternative out of a list. As in the extension, the first of the weights that equal its own goes with
+    /// it.
     fn take(&mut self, left: &mut Vec<(f64, Vec<Part>)>) -> Vec<Part> {
         let weights: Vec<f64> = left.iter().map(|option| option.0).collect();
         let chosen = left[self.random.weighted(&weights)].1.clone();
