@@ -1,7 +1,7 @@
 /** A report -> markdown, and what the page shows of it -> one HTML file that needs nothing else. */
 
 import { formatBytes, formatNumber, formatValues } from "../core/format.js";
-import { language, say, t, word } from "../words.js";
+import { familyName, language, say, t, word } from "../words.js";
 import { byId, emptyDocument, styleRules } from "../world.js";
 
 /** @typedef {import("../engine/types.d.ts").Report} Report */
@@ -10,7 +10,7 @@ import { byId, emptyDocument, styleRules } from "../world.js";
 export function reportMarkdown(report) {
   const { file, verdict, base, algorithms, convention, modules, size, sha256, problems, loaders, coverage, training, hashes, health } = report;
   const facts = [
-    [t("fact.made_for"), base.family === "unknown" ? "" : base.label],
+    [t("fact.made_for"), base.family === "unknown" ? "" : familyName(base)],
     [t("fact.algorithm"), algorithms.map((name) => word("algorithm", name)).join(", ")],
     [t("fact.names"), convention && word("convention", convention)],
     [t("fact.rank"), formatValues(modules.flatMap(({ rank }) => rank ?? []))],
@@ -27,7 +27,7 @@ export function reportMarkdown(report) {
     table(["", ""], facts),
     ...(problems.length ? [`## ${t("export.problems")}`, problems.map((problem) => `- **${word("problem", problem.class)}**: ${markdown(say(problem.message))}`).join("\n")] : []),
     ...(loaders.length
-      ? [`## ${t("works.title")}`, table([t("export.program"), "", t("export.why")], loaders.map(({ label, status, applied, total, reason }) => [label, t("export.status", { status: word("status", status), applied, total }), reason ? say(reason) : ""]))]
+      ? [`## ${t("works.title")}`, table([t("export.program"), "", t("export.why")], loaders.map(({ label, status, applied, total, reason, otherwise }) => [label, t("export.status", { status: word("status", status), applied, total }), [reason, otherwise].map((text) => (text ? say(text) : "")).join(" ").trim()]))]
       : []),
     ...(changed.length
       ? [`## ${t("map.title")}`, table([t("table.part"), t("table.block"), t("export.layers"), t("table.strength")], changed.map(({ component, block, covered, total, norm }) => [component, block, t("table.of", { covered, total }), formatNumber(norm)]))]

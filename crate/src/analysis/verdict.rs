@@ -39,7 +39,7 @@ fn description(report: &Report) -> Sentence {
     let kind = sentence!(
         if vowel { "verdict.an" } else { "verdict.a" },
         items = items,
-        base = report.base.name(),
+        base = report.base.names(),
         finetune = finetune,
         changes = changes,
         rank = rank,

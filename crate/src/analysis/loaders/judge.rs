@@ -197,6 +197,7 @@ impl<'a> Case<'a> {
             reason,
             log: log.filter(|log| !log.is_empty()),
             strength_note: None,
+            otherwise: None,
         }
     }
 
@@ -267,7 +268,7 @@ impl<'a> Case<'a> {
             }
             applied => self.verdict(LoaderStatus::Applied, applied, skipped_keys(&usage.strays), log),
         };
-        LoaderVerdict { strength_note: self.strength_note(outcomes), ..judged }
+        LoaderVerdict { strength_note: self.strength_note(None, outcomes), ..judged }
     }
 
     /// Counts the tensors that the loader's general rules use, and lists the other keys.
@@ -347,7 +348,7 @@ impl<'a> Case<'a> {
         } else {
             (LoaderStatus::Partly, reasons(loader, evidence, outcomes))
         };
-        LoaderVerdict { strength_note: self.strength_note(outcomes), ..self.verdict(status, applied, why, log()) }
+        LoaderVerdict { strength_note: self.strength_note(Some(path), outcomes), ..self.verdict(status, applied, why, log()) }
     }
 
     /// Returns the first key in file order of no layer, or of a layer that is not applied.
@@ -362,10 +363,10 @@ impl<'a> Case<'a> {
     }
 
     /// Returns how the strength of the applied layers differs.
-    fn strength_note(&self, outcomes: &[KeyOutcome]) -> Option<Sentence> {
+    fn strength_note(&self, path: Option<&LoadPath>, outcomes: &[KeyOutcome]) -> Option<Sentence> {
         let applied = (0..outcomes.len()).filter(|&at| matches!(outcomes[at], KeyOutcome::Applied));
         let applied: Vec<_> = applied.map(|at| (&self.evidence.groups[at], self.changes[at])).collect();
-        if applied.is_empty() { None } else { strength::note(self.loader, self.evidence, &applied) }
+        if applied.is_empty() { None } else { strength::note(self.loader, path, self.evidence, &applied) }
     }
 }
 
@@ -523,6 +524,7 @@ fn own_judgement(evidence: &Evidence) -> Judgement {
         reason,
         log: None,
         strength_note: None,
+        otherwise: None,
     };
     Judgement { verdict, applied: layers }
 }

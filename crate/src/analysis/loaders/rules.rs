@@ -129,6 +129,9 @@ pub struct LoadPath {
     /// Whether tensors that it cannot read make it refuse the file.
     #[serde(default)]
     pub refuse_unreadable: bool,
+    /// Whether it drops alpha tensors.
+    #[serde(default)]
+    pub drops_alpha: bool,
     /// Text that every key must contain, except keys with a suffix in `drops`.
     pub need: Option<String>,
     #[serde(default)]
