@@ -27,6 +27,7 @@ mod pickles;
 mod precision;
 mod prompts;
 mod publishing;
+mod reported;
 mod restore;
 mod samplers;
 mod scales;

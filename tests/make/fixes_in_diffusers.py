@@ -41,6 +41,8 @@ CHANGING = ("smaller", "usual_strength", "without_nan", "bake_alpha")
 ROUNDING = 0.02
 warnings.filterwarnings("ignore")
 diffusers.utils.logging.set_verbosity_error()
+transformers.utils.logging.set_verbosity_error()
+transformers.utils.logging.disable_progress_bar()
 # The networks have no weights whose device factors could move to.
 BaseTunerLayer._move_adapter_to_device_of_base_layer = lambda *_, **__: None
 

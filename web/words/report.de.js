@@ -97,6 +97,7 @@ export default {
   "relation.incomparable": "{a} und {b} lassen sich ohne das Basismodell nicht vergleichen.",
 
   "loader.version": "{version} (Regeln von {date})",
+  "loader.version_since": "{version} (Regeln von {date}; solche Dateien werden seit {since} geladen)",
   "loader.built_in": "{version}",
   "loader.refuses": "Die ganze Datei wird abgelehnt: {cause}",
   "loader.no_loras": "{loader} lädt keine LoRAs für {base}.",
@@ -123,8 +124,10 @@ export default {
   "loader.wants_modulations": "Sein Konverter verlangt jede Schicht des Modells, auch die Modulationen.",
   "loader.no_block_numbers": "Sein Konverter sucht die Nummern von Blöcken und findet keine.",
   "loader.second_underscore": "Sein Konverter kennt den zweiten Unterstrich nicht.",
+  "loader.wants_alpha": "sein Konverter verlangt neben jeder Schicht einen Alpha-Tensor.",
   "loader.splits_alpha": "Sein Konverter teilt jeden Tensor in drei Teile, auch Alpha.",
   "loader.wants_every_block": "Sein Konverter verlangt jede Schicht jedes Blocks, auch die Modulationen.",
+  "loader.wants_layer": "sein Konverter verlangt jede Schicht jedes Blocks, vom ersten an: `{key}` fehlt.",
   "loader.no_layer": { one: "{n} Schicht gibt es in {base} nicht.", other: "{n} Schichten gibt es in {base} nicht." },
   "loader.prefixed": { one: "{n} Schicht hat {names} mit dem Präfix `{prefix}`, nach denen es nicht sucht.", other: "{n} Schichten haben {names} mit dem Präfix `{prefix}`, nach denen es nicht sucht." },
   "loader.prefixed_peft": { one: "{n} Schicht hat {names} mit dem Präfix `{prefix}` im PEFT-Format, nach denen es nicht sucht.", other: "{n} Schichten haben {names} mit dem Präfix `{prefix}` im PEFT-Format, nach denen es nicht sucht." },

@@ -97,6 +97,7 @@ export default {
   "relation.incomparable": "没有基础模型，无法比较 {a} 和 {b}。",
 
   "loader.version": "{version}（规则日期 {date}）",
+  "loader.version_since": "{version}（规则日期 {date}；自 {since} 起可加载此类文件）",
   "loader.built_in": "{version}",
   "loader.refuses": "整个文件被拒绝：{cause}",
   "loader.no_loras": "{loader} 不加载 {base} 的 LoRA。",
@@ -123,8 +124,10 @@ export default {
   "loader.wants_modulations": "它的转换器需要模型的每一层，包括调制层。",
   "loader.no_block_numbers": "它的转换器查找块编号，但一个也没找到。",
   "loader.second_underscore": "它的转换器不认识第二个下划线。",
+  "loader.wants_alpha": "它的转换器要求每层旁都有 alpha 张量。",
   "loader.splits_alpha": "它的转换器把每个张量都分成三份，包括 alpha。",
   "loader.wants_every_block": "它的转换器需要每个块的每一层，包括调制层。",
+  "loader.wants_layer": "它的转换器要求从第一个块起每个块的每一层：缺少 `{key}`。",
   "loader.no_layer": "{n} 层在 {base} 中不存在。",
   "loader.prefixed": "{n} 层使用{names}，前缀为 `{prefix}`，它不查找这类键。",
   "loader.prefixed_peft": "{n} 层使用 PEFT 格式的{names}，前缀为 `{prefix}`，它不查找这类键。",

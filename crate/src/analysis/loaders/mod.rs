@@ -24,7 +24,7 @@ pub struct LoaderVerdict {
     pub loader: String,
     /// Display name.
     pub label: String,
-    /// The version that the rules describe, and their date.
+    /// The version that the rules describe, their date, and the version since which such files load, if it is known.
     pub version: Sentence,
     /// Overall result.
     pub status: LoaderStatus,

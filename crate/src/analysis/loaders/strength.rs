@@ -62,9 +62,9 @@ fn alpha(loader: &Loader, evidence: &Evidence, changes: &[(&Group, &Delta)]) -> 
 
 /// Alpha tensors that are not read.
 fn dropped_alpha(loader: &Loader, changes: &[(&Group, &Delta)]) -> Option<Sentence> {
-    let stored = changes.iter().filter(|(group, delta)| {
-        group.get(Role::Alpha).is_some() && delta.scale.is_finite() && delta.scale != 0.0
-    });
+    let stored = changes
+        .iter()
+        .filter(|(group, delta)| group.get(Role::Alpha).is_some() && delta.scale.is_finite() && delta.scale != 0.0);
     at_scale_1("strength.alpha_dropped", loader, stored.map(|(_, delta)| delta.scale))
 }
 
