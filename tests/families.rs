@@ -218,7 +218,7 @@ fn files_that_fit_several_models_are_for_any_of_them() {
     let few = some("hunyuan_video", 0, &|name| name.starts_with("double_blocks.3.img_attn_proj"), json!({}));
     let others: Vec<&str> = few.base.others.iter().map(|other| other.label.as_str()).collect();
     assert!(others.contains(&"HunyuanVideo") && others.contains(&"Flux.2 Klein 4B"), "{others:?}");
-    check(some("cosmos_predict2", 0, &|name| name.contains("self_attn"), json!({})), "Anima or Cosmos-Predict2");
+    check(some("cosmos_predict2", 0, &|name| name.contains("self_attn"), json!({})), "Anima or Cosmos-Predict2 2B");
 }
 
 /// A model that few LoRAs are made for is evidence only.

@@ -385,7 +385,7 @@ loader: string,
  */
 label: string, 
 /**
- * The version that the rules describe, and their date.
+ * The version that the rules describe, their date, and the version since which such files load, if it is known.
  */
 version: Sentence, 
 /**

@@ -186,8 +186,8 @@ impl LoadPath {
 
     /// Returns the first key that is missing in one of the file's blocks, if the path wants every layer of each.
     pub fn missing(&self, keys: &[&str]) -> Option<String> {
-        let first = format!("*{}", self.every.first()?);
-        let blocks = keys.iter().filter(|key| matches_glob(key, &first)).count();
+        let named = |end: &String| keys.iter().filter(|key| matches_glob(key, &format!("*{end}"))).count();
+        let blocks = self.every.iter().map(named).max()?;
         let wanted = (0..blocks.max(1)).flat_map(|block| self.every.iter().map(move |end| (end, block)));
         let mut wanted = wanted.map(|(end, block)| end.replace('*', &block.to_string()));
         wanted.find(|end| !keys.iter().any(|key| key.ends_with(end.as_str())))
