@@ -1,9 +1,10 @@
 //! Detection of adapters for every known architecture in every naming convention: family, layers and coverage.
 
 use lora_loupe::analysis::{ProblemClass, Report, inspect, inspect_header};
-use lora_loupe::model::{Architecture, Component, Module, ModuleSource};
+use lora_loupe::model::{Architecture, Component, Family, FamilyId, Module, ModuleSource};
 use lora_loupe::num::{host_len, numel};
 use pollster::block_on;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Returns a file of rank-1 pairs for these layers, all zeros in F8.
@@ -22,6 +23,15 @@ fn file(modules: &[(Component, &Module)], key: impl Fn(&Module) -> String, down:
     }
     let text = serde_json::to_vec(&header).expect("a header");
     [&(text.len() as u64).to_le_bytes()[..], &text, &vec![0; at]].concat()
+}
+
+/// Returns a file with this metadata.
+fn claiming(bytes: &[u8], metadata: Value) -> Vec<u8> {
+    let length = u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")) as usize;
+    let mut header: serde_json::Map<_, _> = serde_json::from_slice(&bytes[8..8 + length]).expect("a header");
+    header.insert("__metadata__".into(), metadata);
+    let text = serde_json::to_vec(&header).expect("a header");
+    [&(text.len() as u64).to_le_bytes()[..], &text, &bytes[8 + length..]].concat()
 }
 
 fn report(bytes: Vec<u8>) -> Report {
@@ -182,6 +192,47 @@ fn text_encoders_are_matched_by_number() {
     check("anima", Component::TextEncoder, "lora_te_", "_");
 }
 
+/// Layers that several models share are of any of them, unless the blocks or the header decide.
+#[test]
+fn files_that_fit_several_models_are_for_any_of_them() {
+    let some = |family: &str, size: usize, fits: &dyn Fn(&str) -> bool, metadata: Value| {
+        let architecture = &Architecture::of(family)[size];
+        let modules: Vec<_> =
+            large(architecture, ModuleSource::Native).into_iter().filter(|(_, module)| fits(&module.ldm)).collect();
+        let key = |module: &Module| format!("lora_unet_{}", module.ldm.replace('.', "_"));
+        header_report(claiming(&file(&modules, key, ".lora_down.weight", ".lora_up.weight"), metadata))
+    };
+    let check = |report: Report, expect: &str| {
+        let names: Vec<&str> =
+            [&report.base].into_iter().chain(&report.base.others).map(|base| base.label.as_str()).collect();
+        assert_eq!(names.join(" or "), expect, "{:?}", report.base.evidence);
+        assert!(report.verdict.contains(&format!(" for {expect}")), "{}", report.verdict);
+        report
+    };
+    let attention = |name: &str| name.contains("_attn.") || name.contains("linear");
+    let report = check(some("chroma", 0, &attention, json!({})), "Flux.1 or Chroma");
+    assert!(report.base.evidence.iter().any(|line| line.contains("as well, and nothing in the file decides")));
+    check(some("chroma", 0, &attention, json!({"modelspec.architecture": "chroma"})), "Chroma");
+    check(some("flux1", 0, &attention, json!({"ss_base_model_version": "flux1"})), "Flux.1");
+    check(some("flux1", 0, &|name| name.contains("_mod.lin"), json!({})), "Flux.1");
+    let few = some("hunyuan_video", 0, &|name| name.starts_with("double_blocks.3.img_attn_proj"), json!({}));
+    let others: Vec<&str> = few.base.others.iter().map(|other| other.label.as_str()).collect();
+    assert!(others.contains(&"HunyuanVideo") && others.contains(&"Flux.2 Klein 4B"), "{others:?}");
+    check(some("cosmos_predict2", 0, &|name| name.contains("self_attn"), json!({})), "Anima or Cosmos-Predict2 2B");
+}
+
+/// A model that few LoRAs are made for is evidence only.
+#[test]
+fn kolors_is_an_unlikely_reading_of_files_for_sdxl() {
+    let family = Family::published(FamilyId::Sdxl).expect("a published config");
+    let modules = family.modules();
+    let attention: Vec<_> = modules.into_iter().filter(|(_, module)| module.path.contains("attn2.to_")).collect();
+    let key = |module: &Module| format!("unet.{}", module.path);
+    let report = header_report(file(&attention, key, ".lora_A.weight", ".lora_B.weight"));
+    assert_eq!((&*report.base.family, report.base.others.len()), ("sdxl", 0));
+    assert!(report.base.evidence.iter().any(|line| line.contains("Kolors as well, of which few LoRAs exist")));
+}
+
 #[test]
 fn metadata_that_contradicts_the_layers_is_reported() {
     let architecture = &Architecture::of("flux1")[0];
@@ -189,11 +240,7 @@ fn metadata_that_contradicts_the_layers_is_reported() {
     let key = |module: &Module| format!("lora_unet_{}", module.ldm.replace('.', "_"));
     let bytes = file(&modules, key, ".lora_down.weight", ".lora_up.weight");
     let is_wrong = |base_model: &str| {
-        let length = u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")) as usize;
-        let mut header: serde_json::Map<_, _> = serde_json::from_slice(&bytes[8..8 + length]).expect("a header");
-        header.insert("__metadata__".into(), serde_json::json!({"ss_base_model_version": base_model}));
-        let text = serde_json::to_vec(&header).expect("a header");
-        let report = report([&(text.len() as u64).to_le_bytes()[..], &text, &bytes[8 + length..]].concat());
+        let report = report(claiming(&bytes, json!({"ss_base_model_version": base_model})));
         report.problems.iter().any(|problem| problem.class == ProblemClass::WrongHeader)
     };
     assert!(is_wrong("sdxl_base_v1-0"));

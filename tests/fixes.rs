@@ -1,7 +1,9 @@
 //! Fixes never harm: each loader still applies every layer that it applied, something gets better, and the weight
 //! changes stay as they are. Unknown keys stay unless they provably change nothing.
 
-use lora_loupe::analysis::{LoaderEffect, LoaderStatus, ProblemClass, Report, effects, inspect, inspect_header};
+use lora_loupe::analysis::{
+    LoaderEffect, LoaderStatus, ProblemClass, Report, effects, harms_others, inspect, inspect_header,
+};
 use lora_loupe::edit::{ConvertOptions, Edit, EditInput, Fix, FixId, Target, apply, fixes};
 use lora_loupe::formats::{ByteSource, read_header};
 use lora_loupe::num::{host_len, numel};
@@ -105,12 +107,29 @@ fn fixes_of_real_shapes_keep_what_loaders_apply() {
             ids.insert(fix.id);
             if file.len() < EDITED && fix.id.keeps_deltas() {
                 let out = fixed(&name, &file, file.config.as_deref(), &fix);
-                assert_eq!(effects(&report, &block_on(inspect_header(&name, &out, None))), fix.effect, "{what}");
+                let after = block_on(inspect_header(&name, &out, None));
+                assert_eq!(effects(&report, &after), fix.effect, "{what}");
+                assert!(!harms_others(&report, &after), "{what}");
                 written += 1;
             }
         }
     }
     assert!(gained > 50 && written > 5 && ids.len() > 4, "{gained} {written} {ids:?}");
+}
+
+/// A file that fits two networks is not fixed for one of them at the cost of the other.
+#[test]
+fn a_fix_harms_under_no_reading_of_a_file() {
+    let (name, file, _) = CASES.iter().find(|(name, ..)| name == "flux1__kohya_no_header__lora").expect("a case");
+    let report = block_on(inspect_header(name, file, None));
+    assert_eq!(report.applied.others.len(), 1, "{:?}", report.base);
+    assert!(!harms_others(&report, &report));
+    let damaged = file.with_keys(|_, key| key.replace("double_blocks_0_", "double_blocks_99_"));
+    assert!(harms_others(&report, &block_on(inspect_header(name, &damaged, None))));
+    let claimed = file.with_header(|header| {
+        header.insert("__metadata__".into(), json!({"ss_base_model_version": "flux1"}));
+    });
+    assert!(harms_others(&report, &block_on(inspect_header(name, &claimed, None))), "the other reading is gone");
 }
 
 /// A change of one header.

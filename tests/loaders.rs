@@ -4,6 +4,7 @@
 use lora_loupe::analysis::{LoaderStatus, LoaderVerdict, ProblemClass, Report, explain_log, inspect, inspect_header};
 use lora_loupe::edit::{EditInput, FixId, fixes};
 use lora_loupe::num::{host_len, numel};
+use lora_loupe_tests::containers::{entry, safetensors};
 use lora_loupe_tests::golden;
 use lora_loupe_tests::loader_cases::{self, RecordedRun};
 use pollster::block_on;
@@ -41,6 +42,13 @@ fn letters(report: &Report) -> String {
     report.loaders.iter().map(letter).collect()
 }
 
+/// Returns how many layers a loader applies if the file is for the other family that it fits, where that differs.
+fn otherwise(verdict: &LoaderVerdict) -> Option<u64> {
+    let note = serde_json::to_value(verdict.otherwise.as_ref()?).expect("JSON");
+    let first = if note["id"] == "sentences" { &note["values"]["sentences"][0] } else { &note };
+    first["values"]["applied"].as_u64()
+}
+
 /// Files loaded with five programs (golden/loaders/): family, layers, status and share of applied layers agree.
 #[test]
 fn predictions_agree_with_recorded_runs() {
@@ -55,11 +63,15 @@ fn predictions_agree_with_recorded_runs() {
         }
         for (loader, facts) in facts["loaders"].as_object().into_iter().flatten() {
             let Some((status, _, share)) = truth.loader(loader) else { continue };
+            let verdict = verdict(&report, loader);
             // A file that fits two families was run only as one of them.
             if report.base.family != truth.0["family"] {
+                let as_other = otherwise(verdict).unwrap_or(verdict.applied as u64) as f64;
+                if (as_other / verdict.total.max(1) as f64 - share).abs() > 0.005 {
+                    wrong.push(format!("{name}: {loader} otherwise: {:?}, {facts}", verdict.otherwise));
+                }
                 continue;
             }
-            let verdict = verdict(&report, loader);
             let predicted = serde_json::to_value(verdict.status).expect("a word");
             let predicted_share = verdict.applied as f64 / verdict.total.max(1) as f64;
             if predicted != status || (predicted_share - share).abs() > 0.005 || verdict.total as u64 != truth.layers()
@@ -162,6 +174,43 @@ fn an_ignored_alpha_is_reported_with_its_factor() {
     );
     assert_eq!(note(&header, "diffusers"), "");
     assert_eq!(note(&report("kohya_lora_r4a1_fp16.safetensors"), "comfyui"), "");
+}
+
+/// diffusers drops the alphas of OneTrainer's older files for Flux.1, but not of sd-scripts' files.
+#[test]
+fn dropped_alphas_are_reported_with_their_factor() {
+    let note = |stem: &str, outputs: usize| {
+        let tensors = [
+            entry(&format!("{stem}.lora_down.weight"), &[4, 3072]),
+            entry(&format!("{stem}.lora_up.weight"), &[outputs, 4]),
+            (format!("{stem}.alpha"), vec![], vec![1.0]),
+        ];
+        let file = safetensors(&[("ss_base_model_version", "flux1")], &tensors);
+        let report = block_on(inspect("made.safetensors", &file, None, None));
+        let found = verdict(&report, "diffusers");
+        assert_eq!((found.status, found.applied), (LoaderStatus::Applied, 1), "{found:?}");
+        found.strength_note.clone().unwrap_or_default().text
+    };
+    let dropped = note("transformer.transformer_blocks.0.attn.to_q", 3072);
+    assert!(dropped.contains("drops the alpha tensors") && dropped.contains("4 times"), "{dropped}");
+    assert!(dropped.contains("use strength 0.25"), "{dropped}");
+    assert_eq!(note("lora_unet_double_blocks_0_img_attn_proj", 3072), "");
+}
+
+/// Verdicts say since which version a loader applies such files, where an earlier one is known that does not.
+#[test]
+fn verdicts_say_since_when() {
+    let since = |stem: &str, width: usize, loader: &str| {
+        let version = &verdict(&judged(&pair(stem, width, width)), loader).version.clone();
+        version.values.get("since").map(ToString::to_string)
+    };
+    let z_image = "diffusion_model.layers.0.attention.to_q";
+    assert_eq!(since(z_image, 3840, "diffusers").as_deref(), Some("0.36"));
+    assert_eq!(since(z_image, 3840, "comfyui"), None);
+    assert_eq!(since(z_image, 3840, "forge"), None);
+    assert_eq!(since("single_transformer_blocks.0.attn.to_q", 3072, "comfyui").as_deref(), Some("2026-01"));
+    assert_eq!(since("transformer.single_transformer_blocks.0.attn.to_q", 3072, "comfyui"), None);
+    assert_eq!(since(&format!("lora_unet_down_blocks_0_{Q}"), 320, "diffusers"), None);
 }
 
 #[test]

@@ -28,6 +28,7 @@ mod precision;
 mod prompts;
 mod publishing;
 mod reported;
+mod reported_files;
 mod restore;
 mod samplers;
 mod scales;

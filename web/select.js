@@ -64,7 +64,13 @@ export function firstChannels(report) {
  * @param {State} state @param {Report} report
  */
 export function fitsModel({ base, demo }, report) {
-  if (base.chosen !== "demo") return !base.info || ["unknown", base.info.family].includes(report.base.family);
+  if (base.chosen !== "demo")
+    return (
+      !base.info ||
+      [report.base, ...(report.base.others ?? [])].some(
+        ({ family }) => family === "unknown" || family === base.info?.family,
+      )
+    );
   const { text_width, channels } = demo.catalogue ?? {};
   return [text_width, null].includes(textWidth(report)) && [channels, null].includes(firstChannels(report));
 }

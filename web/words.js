@@ -100,11 +100,13 @@ export function say(told) {
 }
 
 /**
- * The name of a family of models: the same in every language, where it is known.
- * @param {{ family: string, label: string }} base
+ * The name of a family of models, or of all that a file fits: the same in every language, where it is known.
+ * @param {{ family: string, label: string, others?: { label: string }[] }} base
  */
-export function familyName({ family, label }) {
-  return family === "unknown" ? say({ id: "family.unknown", values: {}, text: label }) : label;
+export function familyName({ family, label, others = [] }) {
+  return family === "unknown"
+    ? say({ id: "family.unknown", values: {}, text: label })
+    : [label, ...others.map((other) => other.label)].join(" / ");
 }
 
 /** Whether a sentence of the engine is there in the page's language. @param {Sentence} told */

@@ -122,7 +122,11 @@ label: string,
 /**
  * Evidence for the family.
  */
-evidence: Array<Sentence>, };
+evidence: Array<Sentence>, 
+/**
+ * Other families that explain the file as well, if nothing in it decides.
+ */
+others: Array<Base>, };
 
 export type ModuleRow = { 
 /**
@@ -381,7 +385,7 @@ loader: string,
  */
 label: string, 
 /**
- * The version that the rules describe, and their date.
+ * The version that the rules describe, their date, and the version since which such files load, if it is known.
  */
 version: Sentence, 
 /**
@@ -407,7 +411,13 @@ log: string | null,
 /**
  * Difference from the intended effect, with its size.
  */
-strength_note: Sentence | null, };
+strength_note: Sentence | null, 
+/**
+ * What it does if the file is for another family that it fits, if that differs; see [`Base::others`].
+ *
+ * [`Base::others`]: super::report::Base::others
+ */
+otherwise: Sentence | null, };
 
 export type LoaderEffect = { 
 /**
@@ -593,7 +603,7 @@ kind: FileKind,
  */
 family: string, 
 /**
- * Display name of the family.
+ * Display names of the family and of others that the file fits, joined by " / ".
  */
 label: string, 
 /**

@@ -1,7 +1,7 @@
 /** A report -> markdown, and what the page shows of it -> one HTML file that needs nothing else. */
 
 import { formatBytes, formatNumber, formatValues } from "../core/format.js";
-import { language, say, t, word } from "../words.js";
+import { familyName, language, say, t, word } from "../words.js";
 import { byId, emptyDocument, styleRules } from "../world.js";
 
 /** @typedef {import("../engine/types.d.ts").Report} Report */
@@ -41,7 +41,7 @@ function section(title, list, text) {
 /** @param {Report} report */
 function factsOf({ base, algorithms, convention, modules, size, sha256, hashes }) {
   const facts = [
-    [t("fact.made_for"), base.family === "unknown" ? "" : base.label],
+    [t("fact.made_for"), base.family === "unknown" ? "" : familyName(base)],
     [t("fact.algorithm"), algorithms.map((name) => word("algorithm", name)).join(", ")],
     [t("fact.names"), convention && word("convention", convention)],
     [t("fact.rank"), formatValues(modules.flatMap(({ rank }) => rank ?? []))],
@@ -63,10 +63,10 @@ function problemList(problems) {
 
 /** @param {Report["loaders"]} loaders */
 function loaderTable(loaders) {
-  const rows = loaders.map(({ label, status, applied, total, reason }) => [
+  const rows = loaders.map(({ label, status, applied, total, reason, otherwise }) => [
     label,
     t("export.status", { status: word("status", status), applied, total }),
-    reason ? say(reason) : "",
+    [reason, otherwise].flatMap((text) => (text ? [say(text)] : [])).join(" "),
   ]);
   return table([t("export.program"), "", t("export.why")], rows);
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask test libraries`: checks that diffusers, peft and lycoris-lora load converted files.
+//! `cargo xtask test libraries`: checks that diffusers, peft and lycoris-lora load converted and fixed files.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -6,17 +6,24 @@ use std::process::Command;
 use crate::process::{Error, cargo, output, root, run, say};
 
 /// PyPI packages that the check needs.
-const PACKAGES: [&str; 6] = ["torch", "diffusers", "transformers", "peft", "lycoris-lora", "numpy"];
+const PACKAGES: [&str; 6] = ["torch", "diffusers==0.42.1", "transformers", "peft==0.21.2", "lycoris-lora", "numpy"];
 /// Python statement that succeeds if all of them are installed.
 const IMPORTS: &str = "import torch, diffusers, transformers, peft, lycoris, numpy";
 
-/// Converts every adapter of the corpus and loads the results with the libraries.
+/// Converts every adapter of the corpus and loads the results with the libraries; then loads every recorded case with
+/// diffusers, before and after each of its fixes and conversions.
 pub fn check() -> Result<(), Error> {
     let python = python()?;
     run(cargo().args(["build", "--package", "lora-loupe"]))?;
     let program = root().join("target").join("debug").join("lora-loupe");
     let tests = root().join("tests");
-    run(Command::new(python).arg(tests.join("make").join("roundtrip.py")).arg(program).arg(tests.join("corpus")))
+    let script = |name: &str| {
+        let mut command = Command::new(&python);
+        command.arg(tests.join("make").join(name)).arg(&program);
+        command
+    };
+    run(script("roundtrip.py").arg(tests.join("corpus")))?;
+    run(&mut script("fixes_in_diffusers.py"))
 }
 
 /// Returns a Python with the libraries: that of the environment variable `PYTHON` (by default `python3`) or a virtual

@@ -75,12 +75,21 @@ pub struct Detected {
     pub published_sizes: bool,
     /// The family named by the metadata, if the layers disprove it.
     pub contradicted: Option<&'static str>,
+    /// Other families that explain the file as well, if nothing in it decides.
+    pub others: Vec<Detected>,
 }
 
 impl Detected {
     /// Returns whether a family was detected.
     pub fn is_known(&self) -> bool {
         self.layers.is_some()
+    }
+
+    /// Returns the base of a report.
+    pub fn base(&self) -> Base {
+        let Detected { name, label, evidence, others, .. } = self;
+        let others = others.iter().map(Detected::base).collect();
+        Base { family: name.clone(), label: label.clone(), evidence: evidence.clone(), others }
     }
 
     /// Returns the display name, as a value of sentences.
@@ -152,12 +161,33 @@ pub fn detect(
         let other = fits.iter().find(|fit| fit.name == *claimed);
         at.zip(other).is_some_and(|(at, other)| fits[at].disproves(other, groups.len()))
     });
-    let mut found = match at {
-        Some(at) => fits.swap_remove(at).detected(groups.len()),
-        None => unknown(),
-    };
+    let mut found = at.map_or_else(unknown, |at| decided(fits, at, groups.len()));
     found.evidence.extend(signature::quoted(metadata));
     found.contradicted = contradicted;
+    found
+}
+
+/// Returns the family of the best fit, with the others that explain a file of so many groups as well: as rivals if
+/// nothing in the file decides, else as evidence with the reason why they are less likely.
+fn decided(mut fits: Vec<Fit>, at: usize, groups: usize) -> Detected {
+    let best = fits.swap_remove(at);
+    let rivals: Vec<Fit> = fits.into_iter().filter(|fit| fit.equals(&best) && fit.is_known(groups)).collect();
+    let whole = !rivals.is_empty() && best.has_all_blocks();
+    let (mut evidence, mut others) = (Vec::new(), Vec::new());
+    for rival in rivals {
+        let (name, base) = (family_name(rival.name, rival.label), family_name(best.name, best.label));
+        if signature::row(rival.name).is_some_and(|row| row.rare) {
+            evidence.push(sentence!("evidence.rare", other = name));
+        } else if whole && !rival.has_all_blocks() {
+            evidence.push(sentence!("evidence.all_blocks", other = name, base = base));
+        } else {
+            evidence.push(sentence!("evidence.undecided", other = name));
+            others.push(rival.detected(groups));
+        }
+    }
+    let mut found = best.detected(groups);
+    found.evidence.extend(evidence);
+    found.others = others;
     found
 }
 
@@ -191,7 +221,7 @@ pub fn spellings_of(report: &Report) -> Option<&'static KeyTable<'static>> {
 
 /// Returns the result for an unknown model.
 fn unknown() -> Detected {
-    let Base { family: name, label, evidence } = Base::unknown();
+    let Base { family: name, label, evidence, .. } = Base::unknown();
     Detected {
         name,
         label,
@@ -201,6 +231,7 @@ fn unknown() -> Detected {
         found: Vec::new(),
         published_sizes: false,
         contradicted: None,
+        others: Vec::new(),
     }
 }
 
@@ -321,6 +352,12 @@ impl Fit {
         (self.named - self.wrong_kind.min(self.named), self.at_base, self.sizes, self.in_metadata)
     }
 
+    /// Returns whether another family's layers explain the file as well. A family that the header names has none.
+    fn equals(&self, best: &Fit) -> bool {
+        let (mine, theirs) = (self.score(), best.score());
+        !best.in_metadata && (mine.0, mine.1, mine.2) == (theirs.0, theirs.1, theirs.2)
+    }
+
     /// Returns whether the file changes a layer in every block of the family that has such a layer.
     fn has_all_blocks(&self) -> bool {
         let paths: HashSet<&str> = self.found.iter().flatten().map(|found| found.module.path.as_str()).collect();
@@ -397,6 +434,7 @@ impl Fit {
             found: self.found,
             published_sizes,
             contradicted: None,
+            others: Vec::new(),
         }
     }
 }

@@ -4,20 +4,18 @@ use super::base::BaseShapes;
 use super::blocks::coverage;
 use super::family::{Detected, detect, own_layers};
 use super::hashes::{hashes_with, hex};
-use super::loaders::{AppliedLayers, Evidence, Judgement, judgements, weights};
+use super::loaders::{AppliedLayers, Evidence, Judgement, LoaderVerdict, judgements, weights};
 use super::measurements::{Findings, GroupMeasurements};
 use super::packed::ArchivedAdapter;
 use super::problem_class::ProblemClass;
 use super::problems;
 use super::progress::{OnProgress, Progress};
 use super::refusal;
-use super::report::{Base, Container, FileKind, ImportRow, LeftoverRow, Problem, Report};
+use super::report::{Container, FileKind, ImportRow, LeftoverRow, Problem, Report};
 use super::rows::{self, Located, Share};
 use super::training::training;
 use super::verdict;
-use crate::adapters::{
-    Adapter, Algorithm, ConfigSource, Group, Leftover, LeftoverReason, PeftConfigs, Reader, group, locate,
-};
+use crate::adapters::{Adapter, Algorithm, Group, Leftover, LeftoverReason, PeftConfigs, Reader, group, locate};
 use crate::formats::{
     Archive, Buffered, ByteSource, Content, FormatError, Header, TensorInfo, gguf, imports, read_header, sniff,
 };
@@ -312,10 +310,18 @@ async fn fill_adapter(
     report.convention = adapter.convention.clone();
     let config = problems::ConfigState { is_missing: lacks_config, metadata: &header.metadata };
     problems::collect(&mut report.problems, &adapter, &findings, &found, base, config);
-    let judged = judged(report, header, groups, &found, &adapter, configs.place());
-    let (verdicts, by_loader) = judged.into_iter().map(|Judgement { verdict, applied }| (verdict, applied)).unzip();
-    (report.loaders, report.applied) = (verdicts, AppliedLayers { weights: weights(groups, &found), by_loader });
-    report.base = Base { family: found.name.clone(), label: found.label.clone(), evidence: found.evidence.clone() };
+    let evidence = Evidence {
+        file: &report.file,
+        header,
+        groups,
+        found: &padded(&found.found, groups.len()),
+        family: &found,
+        adapter: &adapter,
+        problems: &report.problems,
+        config: configs.place(),
+    };
+    (report.loaders, report.applied) = judged(evidence);
+    report.base = found.base();
     Ok(Vec::new())
 }
 
@@ -326,18 +332,26 @@ fn padded<'a>(found: &[Option<ModuleMatch<'a>>], len: usize) -> Vec<Option<Modul
     list
 }
 
-/// Returns what every loader does with the file, judged by the layers of its family.
-fn judged(
-    report: &Report,
-    header: &Header,
-    groups: &[Group],
-    family: &Detected,
-    adapter: &Adapter,
-    config: Option<ConfigSource>,
-) -> Vec<Judgement> {
-    let found = padded(&family.found, groups.len());
-    let (file, problems) = (report.file.as_str(), report.problems.as_slice());
-    judgements(&Evidence { file, header, groups, found: &found, family, adapter, problems, config })
+/// Returns what every loader does with the file, judged by the layers of its family; and of each other family that the
+/// file fits, where that differs.
+fn judged(evidence: Evidence) -> (Vec<LoaderVerdict>, AppliedLayers) {
+    let of = |judgements: &[Judgement], family: &Detected| AppliedLayers {
+        family: family.name.clone(),
+        weights: weights(evidence.groups, family),
+        by_loader: judgements.iter().map(|judgement| judgement.applied.clone()).collect(),
+        others: Vec::new(),
+    };
+    let mut list = judgements(&evidence);
+    let mut applied = of(&list, evidence.family);
+    for family in &evidence.family.others {
+        let found = padded(&family.found, evidence.groups.len());
+        let judged = judgements(&Evidence { family, found: &found, ..evidence });
+        for (judgement, other) in list.iter_mut().zip(&judged) {
+            judgement.verdict.compare(&other.verdict, family.named());
+        }
+        applied.others.push(of(&judged, family));
+    }
+    (list.into_iter().map(|judgement| judgement.verdict).collect(), applied)
 }
 
 /// Returns the distinct algorithms: of all deltas, of the changes that DoRA is combined with, unless they are LoRA, and

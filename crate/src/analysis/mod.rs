@@ -35,7 +35,7 @@ pub use hashes::{Claim, ClaimVerdict, DataHashes, Hashes, HeaderHashes, LEGACY_H
 pub use health::{Health, HealthRow, health};
 pub use inspect::{inspect, inspect_header, inspect_with, measure};
 pub use layer_comparison::{LayerComparison, SideOfLayer, compare_forms};
-pub use loaders::{LoaderEffect, LoaderStatus, LoaderVerdict, LogExplanation, effects, explain_log};
+pub use loaders::{LoaderEffect, LoaderStatus, LoaderVerdict, LogExplanation, effects, explain_log, harms_others};
 pub use measurements::GroupMeasurements;
 pub use modules::{Coverage, ModuleRow, Strength};
 pub use packed::ArchivedAdapter;

@@ -195,6 +195,8 @@ pub struct Base {
     pub label: String,
     /// Evidence for the family.
     pub evidence: Vec<Sentence>,
+    /// Other families that explain the file as well, if nothing in it decides.
+    pub others: Vec<Base>,
 }
 
 /// [`Base::family`] of a file for an unknown model.
@@ -203,7 +205,12 @@ const UNKNOWN: &str = "unknown";
 impl Base {
     /// Returns the base of a file for an unknown model.
     pub(super) fn unknown() -> Base {
-        Base { family: UNKNOWN.into(), label: sentence!("family.unknown").text, evidence: Vec::new() }
+        Base {
+            family: UNKNOWN.into(),
+            label: sentence!("family.unknown").text,
+            evidence: Vec::new(),
+            others: Vec::new(),
+        }
     }
 
     /// Returns whether the family was detected.
@@ -214,6 +221,17 @@ impl Base {
     /// Returns the display name, as a value of sentences.
     pub fn name(&self) -> Value {
         family_name(&self.family, &self.label)
+    }
+
+    /// Returns the display names of all families that it may be, joined by " / ".
+    pub(super) fn labels(&self) -> String {
+        std::iter::once(self).chain(&self.others).map(|base| base.label.as_str()).collect::<Vec<_>>().join(" / ")
+    }
+
+    /// Returns them as a value of sentences.
+    pub fn names(&self) -> Value {
+        let or = |names: Value, other: &Base| sentence!("verdict.or", base = names, other = other.name()).into();
+        self.others.iter().fold(self.name(), or)
     }
 
     /// Returns the family, if this program can run it.

@@ -25,6 +25,9 @@ pub struct Signature {
     /// Whether keys alone identify the family, at sizes that are in no table.
     #[serde(default)]
     pub any_size: bool,
+    /// Whether its LoRAs are so few that a file which fits another family as well is likely for that one.
+    #[serde(default)]
+    pub rare: bool,
     /// Its names in headers: `ss_base_model_version` and `modelspec.architecture`.
     #[serde(default)]
     pub header: Vec<String>,

@@ -23,7 +23,7 @@ pub struct Summary {
     pub kind: FileKind,
     /// Base model family: `sd15`, …, or `unknown`.
     pub family: String,
-    /// Display name of the family.
+    /// Display names of the family and of others that the file fits, joined by " / ".
     pub label: String,
     /// Key format.
     pub convention: String,
@@ -75,7 +75,7 @@ impl Summary {
             container: report.container,
             kind: report.kind,
             family: report.base.family.clone(),
-            label: report.base.label.clone(),
+            label: report.base.labels(),
             convention: report.convention.clone(),
             algorithms: report.algorithms.join(", "),
             rank_low: ranks().min(),

@@ -25,7 +25,7 @@ pub fn sentence(report: &Report) -> Sentence {
 fn description(report: &Report) -> Sentence {
     let algorithms: Vec<Sentence> = report.algorithms.iter().map(|name| algorithm(name)).collect();
     let items = if algorithms.is_empty() { vec![sentence!("verdict.adapter")] } else { algorithms };
-    let vowel = items[0].starts_with(['a', 'e', 'i', 'o', 'u', '(']);
+    let vowel = items[0].starts_with(['a', 'e', 'i', 'o', 'u', 'A', 'O', '(']);
     let none = || Value::from("");
     let finetune = finetune(report).map_or_else(none, |name| sentence!("verdict.finetune", name = name).into());
     let changes = match report.modules.is_empty() {
@@ -39,7 +39,7 @@ fn description(report: &Report) -> Sentence {
     let kind = sentence!(
         if vowel { "verdict.an" } else { "verdict.a" },
         items = items,
-        base = report.base.name(),
+        base = report.base.names(),
         finetune = finetune,
         changes = changes,
         rank = rank,

@@ -20,7 +20,8 @@ use super::resize::ResizeOptions;
 
 use crate::adapters::{Delta, LeftoverClass, Strengths};
 use crate::analysis::{
-    Container, FileKind, Health, LoaderEffect, LoaderStatus, LoaderVerdict, ProblemClass, Report, effects, wrong_names,
+    Container, FileKind, Health, LoaderEffect, LoaderStatus, LoaderVerdict, ProblemClass, Report, effects,
+    harms_others, wrong_names,
 };
 use crate::formats::Dtype;
 use crate::model::spelling::Role;
@@ -127,7 +128,7 @@ impl Judge<'_, '_> {
         let mends = |class: &ProblemClass| has(self.report, *class) && !has(&after, *class);
         let problems: Vec<ProblemClass> = candidate.problems.iter().copied().filter(mends).collect();
         let gains = effect.iter().any(|effect| effect.after > effect.before);
-        if harms || !(gains || !problems.is_empty() || candidate.id.is_advice()) {
+        if harms || harms_others(self.report, &after) || !(gains || !problems.is_empty() || candidate.id.is_advice()) {
             return None;
         }
         let is_whole = |effect: &&LoaderEffect| {

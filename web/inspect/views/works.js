@@ -32,7 +32,11 @@ export function worksView(report, fixes, log, send) {
 }
 
 /** @param {Verdict} verdict @param {import("../fixes.js").Fix | null} fix @param {Send} send */
-function loaderView({ loader, label, version, status, applied, total, reason, log, strength_note }, fix, send) {
+function loaderView(
+  { loader, label, version, status, applied, total, reason, log, strength_note, otherwise },
+  fix,
+  send,
+) {
   return html`<li class="loader ${LOOK[status]}" data-loader=${loader} data-status=${status}>
     <span class="mark" title=${word("status_says", status)}>${ICON[status]}</span>
     <div>
@@ -43,6 +47,7 @@ function loaderView({ loader, label, version, status, applied, total, reason, lo
         >
       </p>
       ${reason ? html`<p>${sentenceView(reason)}</p>` : nothing}
+      ${otherwise ? html`<p>${sentenceView(otherwise)}</p>` : nothing}
       ${strength_note ? html`<p><strong>${t("works.strength")}</strong> ${sentenceView(strength_note)}</p>` : nothing}
       ${
         log ? html`<p class="log-line"><span class="fine">${t("works.prints")}</span> <code>${log}</code></p>` : nothing

@@ -1,7 +1,7 @@
 //! The effect of an edit on what each loader applies: the layers that the original file changes, counted again in the
 //! edited one.
 
-use super::LoaderVerdict;
+use super::{AppliedLayers, LoaderVerdict};
 use crate::adapters::Group;
 use crate::analysis::family::{Detected, Layers};
 use crate::analysis::report::Report;
@@ -52,23 +52,47 @@ pub fn weights(groups: &[Group], family: &Detected) -> Vec<Vec<String>> {
     groups.iter().zip(found).map(weights).collect()
 }
 
-/// Returns the effect of an edit on every loader, from the reports on the original file and on the edited one. A layer
-/// counts as applied in the edited file if all of its weights are, under whatever names.
-pub fn effects(original: &Report, edited: &Report) -> Vec<LoaderEffect> {
-    let weights = &original.applied.weights;
-    let effect = |(at, verdict): (usize, &LoaderVerdict)| {
-        let LoaderVerdict { loader, label, .. } = verdict;
-        let before = original.applied.by_loader.get(at).map_or(&[][..], Vec::as_slice);
-        let same = edited.loaders.iter().position(|verdict| verdict.loader == *loader);
-        let after = same.and_then(|at| edited.applied.by_loader.get(at)).map_or(&[][..], Vec::as_slice);
-        let applied = edited.applied.weights.iter().zip(after).filter(|(_, applied)| **applied);
+impl AppliedLayers {
+    /// Returns whether the loader at this index applies each layer of `original` here, under whatever names: a layer
+    /// counts as applied if all of its weights are.
+    fn keeps(&self, original: &AppliedLayers, at: usize) -> Vec<bool> {
+        let here = self.by_loader.get(at).map_or(&[][..], Vec::as_slice);
+        let applied = self.weights.iter().zip(here).filter(|(_, applied)| **applied);
         let applied: HashSet<&str> = applied.flat_map(|(weights, _)| weights.iter().map(String::as_str)).collect();
-        let kept: Vec<bool> =
-            weights.iter().map(|weights| weights.iter().all(|weight| applied.contains(weight.as_str()))).collect();
-        let count = |layers: &[bool]| layers.iter().filter(|applied| **applied).count();
-        let lost = before.iter().zip(&kept).filter(|(before, kept)| **before && !**kept).count();
-        let (loader, label) = (loader.clone(), label.clone());
-        LoaderEffect { loader, label, before: count(before), after: count(&kept), total: weights.len(), lost }
+        let is_kept = |weights: &Vec<String>| weights.iter().all(|weight| applied.contains(weight.as_str()));
+        original.weights.iter().map(is_kept).collect()
+    }
+
+    /// Returns how many of its layers the loader at this index applies, and how many of these are lost in an edited file.
+    fn lost(&self, edited: &AppliedLayers, at: usize) -> (usize, usize) {
+        let before = self.by_loader.get(at).map_or(&[][..], Vec::as_slice);
+        let lost = before.iter().zip(edited.keeps(self, at)).filter(|(before, kept)| **before && !kept).count();
+        (count(before), lost)
+    }
+}
+
+fn count(layers: &[bool]) -> usize {
+    layers.iter().filter(|applied| **applied).count()
+}
+
+/// Returns the effect of an edit on every loader, from the reports on the original file and on the edited one.
+pub fn effects(original: &Report, edited: &Report) -> Vec<LoaderEffect> {
+    let effect = |(at, LoaderVerdict { loader, label, .. }): (usize, &LoaderVerdict)| {
+        let (before, lost) = original.applied.lost(&edited.applied, at);
+        let (after, total) = (count(&edited.applied.keeps(&original.applied, at)), original.applied.weights.len());
+        LoaderEffect { loader: loader.clone(), label: label.clone(), before, after, total, lost }
     };
     original.loaders.iter().enumerate().map(effect).collect()
+}
+
+/// Returns whether a loader loses a layer by an edit if the file is for another of the families that it fits.
+pub fn harms_others(original: &Report, edited: &Report) -> bool {
+    let judged = |family: &str| {
+        let mut all = std::iter::once(&edited.applied).chain(&edited.applied.others);
+        all.find(|applied| applied.family == family)
+    };
+    original.applied.others.iter().any(|before| {
+        let loaders = 0..original.loaders.len();
+        judged(&before.family).is_none_or(|after| loaders.clone().any(|at| before.lost(after, at).1 > 0))
+    })
 }

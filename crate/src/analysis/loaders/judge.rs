@@ -104,6 +104,16 @@ impl<'a> ActiveRules<'a> {
     fn takes(&self, ending: &str) -> bool {
         self.path.and_then(|path| path.takes(ending)).unwrap_or_else(|| self.loader.takes(ending))
     }
+
+    /// Returns the version since which the loader applies such layers of a family, if it is known.
+    fn since(&self, family: &str, applied: &[(&Group, &ModuleMatch)]) -> Option<&'a str> {
+        let of_layer = |(group, found): &(&Group, &ModuleMatch)| {
+            let mut names = self.names.iter().filter(|name| name.fits(&group.stem, found)).map(|name| &name.since);
+            if names.clone().all(Option::is_some) { names.next()?.as_deref() } else { None }
+        };
+        let of_path = self.path.and_then(|path| path.since.as_deref());
+        of_path.or_else(|| applied.iter().find_map(of_layer)).or(self.loader.since.get(family).map(String::as_str))
+    }
 }
 
 fn key_outcome<'a>(active: &ActiveRules, group: &'a Group, found: &'a Option<ModuleMatch<'a>>) -> KeyOutcome<'a> {
@@ -175,8 +185,21 @@ impl<'a> Case<'a> {
             None => self.judge_keys(&active, &keys, &outcomes),
         };
         let is_applied = |outcome: &KeyOutcome| verdict.applied > 0 && matches!(outcome, KeyOutcome::Applied);
-        let applied = outcomes.iter().map(is_applied).collect();
-        Judgement { verdict, applied }
+        let applied: Vec<bool> = outcomes.iter().map(is_applied).collect();
+        let layers = evidence.groups.iter().zip(evidence.found).zip(&applied).filter(|(_, applied)| **applied);
+        let layers: Vec<_> = layers.filter_map(|((group, found), _)| Some((group, found.as_ref()?))).collect();
+        let since = active.since(family, &layers).filter(|_| verdict.applied > 0);
+        let version = self.version(since);
+        Judgement { verdict: LoaderVerdict { version, ..verdict }, applied }
+    }
+
+    /// Returns the version that the rules describe, and the one since which the loader applies the file.
+    fn version(&self, since: Option<&str>) -> Sentence {
+        let Loader { version, read: date, .. } = self.loader;
+        match since {
+            Some(since) => sentence!("loader.version_since", version = version, date = date, since = since),
+            None => sentence!("loader.version", version = version, date = date),
+        }
     }
 
     fn verdict(
@@ -190,13 +213,14 @@ impl<'a> Case<'a> {
         LoaderVerdict {
             loader: loader.name.clone(),
             label: loader.label.clone(),
-            version: sentence!("loader.version", version = &loader.version, date = &loader.read),
+            version: self.version(None),
             status,
             applied,
             total: self.evidence.groups.len(),
             reason,
             log: log.filter(|log| !log.is_empty()),
             strength_note: None,
+            otherwise: None,
         }
     }
 
@@ -267,7 +291,7 @@ impl<'a> Case<'a> {
             }
             applied => self.verdict(LoaderStatus::Applied, applied, skipped_keys(&usage.strays), log),
         };
-        LoaderVerdict { strength_note: self.strength_note(outcomes), ..judged }
+        LoaderVerdict { strength_note: self.strength_note(None, outcomes), ..judged }
     }
 
     /// Counts the tensors that the loader's general rules use, and lists the other keys.
@@ -315,6 +339,10 @@ impl<'a> Case<'a> {
         if let Some(why) = &path.refuse {
             return self.refused(sentence!(why), line(path.log.as_deref(), first));
         }
+        if let Some(key) = path.missing(keys) {
+            let log = line(path.log.as_deref(), &key);
+            return self.refused(sentence!("loader.wants_layer", key = key), log);
+        }
         if let Some(key) = path.lacking(keys) {
             let word = path.need.as_deref().unwrap_or_default();
             let cause = sentence!("loader.lacks_word", key = key, word = word);
@@ -347,7 +375,10 @@ impl<'a> Case<'a> {
         } else {
             (LoaderStatus::Partly, reasons(loader, evidence, outcomes))
         };
-        LoaderVerdict { strength_note: self.strength_note(outcomes), ..self.verdict(status, applied, why, log()) }
+        LoaderVerdict {
+            strength_note: self.strength_note(Some(path), outcomes),
+            ..self.verdict(status, applied, why, log())
+        }
     }
 
     /// Returns the first key in file order of no layer, or of a layer that is not applied.
@@ -362,10 +393,10 @@ impl<'a> Case<'a> {
     }
 
     /// Returns how the strength of the applied layers differs.
-    fn strength_note(&self, outcomes: &[KeyOutcome]) -> Option<Sentence> {
+    fn strength_note(&self, path: Option<&LoadPath>, outcomes: &[KeyOutcome]) -> Option<Sentence> {
         let applied = (0..outcomes.len()).filter(|&at| matches!(outcomes[at], KeyOutcome::Applied));
         let applied: Vec<_> = applied.map(|at| (&self.evidence.groups[at], self.changes[at])).collect();
-        if applied.is_empty() { None } else { strength::note(self.loader, self.evidence, &applied) }
+        if applied.is_empty() { None } else { strength::note(self.loader, path, self.evidence, &applied) }
     }
 }
 
@@ -523,6 +554,7 @@ fn own_judgement(evidence: &Evidence) -> Judgement {
         reason,
         log: None,
         strength_note: None,
+        otherwise: None,
     };
     Judgement { verdict, applied: layers }
 }

@@ -174,6 +174,7 @@ mod tests {
                 reason: Some(reason),
                 log: None,
                 strength_note: None,
+                otherwise: None,
             };
             assert_eq!(&*summary(&verdict), expect);
         };

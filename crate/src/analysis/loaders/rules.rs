@@ -25,6 +25,9 @@ pub struct Loader {
     /// Model families that it runs without adapter support.
     #[serde(default)]
     without_adapters: Vec<String>,
+    /// The version since which it loads files of a family.
+    #[serde(default)]
+    pub since: BTreeMap<String, String>,
     /// Unsupported model families; if absent, only `families` are supported.
     lacks: Option<Vec<String>>,
     names: Vec<Name>,
@@ -129,10 +132,18 @@ pub struct LoadPath {
     /// Whether tensors that it cannot read make it refuse the file.
     #[serde(default)]
     pub refuse_unreadable: bool,
+    /// The version since which it has this path.
+    pub since: Option<String>,
+    /// Whether it drops alpha tensors.
+    #[serde(default)]
+    pub drops_alpha: bool,
     /// Text that every key must contain, except keys with a suffix in `drops`.
     pub need: Option<String>,
     #[serde(default)]
     drops: Vec<String>,
+    /// Ends of keys, with `*` for the number of a block: each must be there for every block, from 0 on.
+    #[serde(default)]
+    every: Vec<String>,
     /// Its log line if a key lacks that text.
     need_log: Option<String>,
     /// If no layer is applied, a key that matches one of these makes it refuse the file.
@@ -173,6 +184,15 @@ impl LoadPath {
         keys.iter().copied().find(|key| !key.contains(word.as_str()) && !dropped(key))
     }
 
+    /// Returns the first key that is missing in one of the file's blocks, if the path wants every layer of each.
+    pub fn missing(&self, keys: &[&str]) -> Option<String> {
+        let named = |end: &String| keys.iter().filter(|key| matches_glob(key, &format!("*{end}"))).count();
+        let blocks = self.every.iter().map(named).max()?;
+        let wanted = (0..blocks.max(1)).flat_map(|block| self.every.iter().map(move |end| (end, block)));
+        let mut wanted = wanted.map(|(end, block)| end.replace('*', &block.to_string()));
+        wanted.find(|end| !keys.iter().any(|key| key.ends_with(end.as_str())))
+    }
+
     /// Returns its log line for such a key.
     pub fn need_log(&self) -> &str {
         self.need_log.as_deref().unwrap_or_default()
@@ -203,6 +223,8 @@ pub struct Name {
     prefix: String,
     spelled: Vec<Spelled>,
     families: Option<Vec<String>>,
+    /// The version since which it looks these names up.
+    pub since: Option<String>,
     #[serde(default)]
     without: Vec<String>,
     #[serde(default)]

@@ -1,7 +1,7 @@
 //! Notes on how a loader's effect differs from the intended one, and by how much.
 
 use super::evidence::Evidence;
-use super::rules::{AlphaPlace, Loader, MagnitudeAxis};
+use super::rules::{AlphaPlace, LoadPath, Loader, MagnitudeAxis};
 use crate::adapters::{ConfigSource, Delta, Group};
 use crate::model::spelling::Role;
 use crate::sentence::{Sentence, Value, rounded, sentence};
@@ -20,12 +20,18 @@ pub fn changes<'a>(evidence: &Evidence<'a>) -> Changes<'a> {
     evidence.groups.iter().map(of).collect()
 }
 
-/// Returns how a loader's effect differs for the groups that it applies; `None` if it does not.
-pub fn note(loader: &Loader, evidence: &Evidence, applied: &[(&Group, Option<&Delta>)]) -> Option<Sentence> {
+/// Returns how a loader's effect differs for the groups that it applies, on one of its code paths; `None` if it does not.
+pub fn note(
+    loader: &Loader,
+    path: Option<&LoadPath>,
+    evidence: &Evidence,
+    applied: &[(&Group, Option<&Delta>)],
+) -> Option<Sentence> {
     let groups: Vec<&Group> = applied.iter().map(|(group, _)| *group).collect();
     let changes: Vec<(&Group, &Delta)> = applied.iter().filter_map(|&(group, delta)| Some((group, delta?))).collect();
     let notes = [
         alpha(loader, evidence, &changes),
+        dropped_alpha(loader, &changes).filter(|_| path.is_some_and(|path| path.drops_alpha)),
         scale_key(loader, &groups),
         dora(loader, &groups),
         oft(loader, &changes),
@@ -50,10 +56,23 @@ fn alpha(loader: &Loader, evidence: &Evidence, changes: &[(&Group, &Delta)]) -> 
     let hidden = changes.iter().filter(|(group, delta)| {
         group.get(Role::Alpha).is_none() && delta.alpha.is_some() && delta.scale.is_finite() && delta.scale != 0.0
     });
-    let scales: Vec<f32> = hidden.map(|(_, delta)| delta.scale).filter(|&scale| scale != 1.0).collect();
+    let id = if in_sidecar { "strength.alpha_config" } else { "strength.alpha_header" };
+    at_scale_1(id, loader, hidden.map(|(_, delta)| delta.scale))
+}
+
+/// Alpha tensors that are not read.
+fn dropped_alpha(loader: &Loader, changes: &[(&Group, &Delta)]) -> Option<Sentence> {
+    let stored = changes
+        .iter()
+        .filter(|(group, delta)| group.get(Role::Alpha).is_some() && delta.scale.is_finite() && delta.scale != 0.0);
+    at_scale_1("strength.alpha_dropped", loader, stored.map(|(_, delta)| delta.scale))
+}
+
+/// Returns the sentence on layers of these scales that a loader applies at scale 1; `None` if that is their scale.
+fn at_scale_1(id: &str, loader: &Loader, scales: impl Iterator<Item = f32>) -> Option<Sentence> {
+    let scales: Vec<f32> = scales.filter(|&scale| scale != 1.0).collect();
     let factor = range(scales.iter().map(|scale| 1.0 / scale))?;
     let strength = range(scales.iter().copied())?;
-    let id = if in_sidecar { "strength.alpha_config" } else { "strength.alpha_header" };
     Some(sentence!(id, loader = &loader.label, factor = factor, strength = strength))
 }
 

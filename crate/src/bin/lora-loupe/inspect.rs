@@ -124,6 +124,9 @@ fn text(report: &Report) -> String {
     }
     for verdict in &report.loaders {
         row("works in", loader(verdict));
+        if let Some(otherwise) = &verdict.otherwise {
+            row("", format!("  {otherwise}"));
+        }
         if let Some(note) = &verdict.strength_note {
             row("", format!("  strength: {note}"));
         }
