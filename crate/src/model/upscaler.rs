@@ -53,7 +53,7 @@ pub struct UpscalerNet {
 #[derive(Debug, Clone, PartialEq)]
 pub enum UpscalerLayers {
     /// ESRGAN.
-    Rrdb(RrdbNet),
+    Rrdb(Box<RrdbNet>),
     /// Real-ESRGAN's compact network: convolutions, each but the last with the key of its PReLU's slopes.
     Compact(Vec<(Module, Option<String>)>),
 }
@@ -236,7 +236,7 @@ impl Tensors<'_> {
             hr: hr.clone(),
             last: last.clone(),
         };
-        Ok((scale / unshuffle, UpscalerLayers::Rrdb(net)))
+        Ok((scale / unshuffle, UpscalerLayers::Rrdb(Box::new(net))))
     }
 
     /// The first files' spelling, in which positions in a list are names.

@@ -2,6 +2,7 @@
 
 use crate::device::{DeviceChoice, open_device};
 use crate::files;
+use lora_loupe::num::to_index;
 use lora_loupe::pipeline::{Channels, DecodedImage, Enlarger, Tiling, UpscalerFile, decode_png, encode_png};
 use lora_loupe::weights::TensorFile;
 use std::error::Error;
@@ -73,7 +74,7 @@ async fn upscale(arguments: &Arguments, tiling: Tiling) -> Result<ExitCode, Box<
         Ok(())
     };
     let started = Instant::now();
-    let times = |length: usize, scale: f64| ((length as f64 * scale).round() as usize).max(1);
+    let times = |length: usize, scale: f64| to_index((length as f64 * scale).round()).max(1);
     let DecodedImage { width, height, rgb } = match arguments.scale {
         None => enlarger.once(&image, on_tile).await?,
         Some(scale) => {
