@@ -113,7 +113,7 @@ fn a_folder_of_pickles_draws_the_image_of_its_safetensors() {
             }
         }
         let model = Model::open("mini-sd15", &Folder::new(files)).await.expect("a model");
-        let mut pickles = Session::new(Device::CPU, KernelConfig::CPU, model);
+        let mut pickles = Session::new(Device::cpu(), KernelConfig::CPU, model);
         let (recipe, given) = (recipe(&json!({})), GenerateInputs::default());
         let wanted = latents(&mut usual, &recipe, &given).await;
         assert_eq!(latents(&mut pickles, &recipe, &given).await, wanted);
