@@ -20,8 +20,8 @@ test('a first visit asks for no more than 1 MB of gzip', async (test) => {
     /^index\.html$/,
     /\.css$/,
     /^assets\/.*\.js$/,
-    /^assets\/worker-.*\.js$/,
-    /\.wasm$/,
+    /^assets\/inspector-worker-.*\.js$/,
+    /inspector.*\.wasm$/,
     /^demo\/demo\.json$/,
   ])
     assert.ok(
@@ -43,11 +43,16 @@ test('a first visit asks for no more than 1 MB of gzip', async (test) => {
     [],
     'the work place comes with the first file',
   );
+  assert.deepEqual(
+    names.filter((name) => name.includes('engine')),
+    [],
+    'the engine comes with the first model',
+  );
   const bytes = zipped(names);
   test.diagnostic(
     `a first visit asks for ${bytes} bytes of gzip, ${zipped(
       names.filter((name) => name.endsWith('.wasm')),
-    )} of them the engine`,
+    )} of them the inspector`,
   );
   assert.ok(bytes <= BUDGET, `${bytes} bytes, and not ${BUDGET}:\n${listed}`);
 });

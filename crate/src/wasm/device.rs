@@ -1,13 +1,10 @@
-//! The device on which networks run: the GPU or the CPU.
+//! The open GPU, and the CPU.
 
-use super::convert::{from_js, refused, to_js};
-use super::engine::Engine;
 use crate::device::{self, Pause};
 use crate::gpu::{Gpu, KernelConfig, Tuning};
-use crate::pipeline::Recipe;
-use js_sys::{Promise, Reflect};
+use js_sys::Promise;
 use std::rc::Rc;
-use wasm_bindgen::prelude::*;
+use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::MessageChannel;
 
@@ -29,7 +26,7 @@ impl Device {
 }
 
 /// Returns the CPU, which lets the worker receive messages between portions of work.
-fn cpu() -> device::Device {
+pub(super) fn cpu() -> device::Device {
     device::Device::Cpu(Pause::new(receive_messages))
 }
 
@@ -42,75 +39,4 @@ async fn receive_messages() {
     });
     let _ = JsFuture::from(promise).await;
     channel.port1().close();
-}
-
-#[wasm_bindgen]
-impl Engine {
-    /// Opens the GPU and returns its [`GpuInfo`](crate::gpu::GpuInfo).
-    pub async fn gpu(&self) -> Result<JsValue, JsValue> {
-        to_js(self.device().await?.gpu.info())
-    }
-
-    /// Chooses the device of models that are opened from now on, `gpu` or `cpu`, and opens it.
-    pub async fn choose_device(&self, choice: String) -> Result<(), JsValue> {
-        let is_cpu = choice == "cpu";
-        if !is_cpu {
-            self.device().await?;
-        }
-        self.on_cpu.set(is_cpu);
-        Ok(())
-    }
-
-    /// Estimates the seconds that a recipe's images take on the CPU, from a measurement; undefined on a GPU, without a
-    /// model, and for recipes with a second pass.
-    pub async fn estimate(&self, recipe: JsValue) -> Result<Option<f64>, JsValue> {
-        let recipe: Recipe = from_js("the recipe", recipe)?;
-        if !self.on_cpu.get() || recipe.hires.is_some() {
-            return Ok(None);
-        }
-        let Some(flops) = self.flops(&recipe).map_err(refused)? else { return Ok(None) };
-        let speed = match self.cpu_speed.get() {
-            Some(speed) => speed,
-            None => cpu().flops_per_second(&KernelConfig::CPU).await.map_err(|error| refused(error.into()))?,
-        };
-        self.cpu_speed.set(Some(speed));
-        Ok(Some(flops as f64 / speed))
-    }
-}
-
-impl Engine {
-    /// Keeps the CPU's speed in an image, for the next estimates.
-    pub(super) fn note_speed(&self, recipe: &Recipe, seconds: f64) {
-        if let Ok(Some(flops)) = self.flops(recipe)
-            && self.on_cpu.get()
-            && recipe.hires.is_none()
-            && seconds > 0.1
-        {
-            self.cpu_speed.set(Some(flops as f64 / seconds));
-        }
-    }
-
-    /// Opens and tests the GPU, once.
-    pub(super) async fn device(&self) -> Result<Device, JsValue> {
-        if let Some(device) = self.device.borrow().clone() {
-            return Ok(device);
-        }
-        let gpu = Gpu::open().await.map_err(|error| refused(error.into()))?;
-        let subgroups = Reflect::get(&js_sys::global(), &"deviceHasSubgroups".into());
-        let subgroups = subgroups.is_ok_and(|has| has.is_truthy());
-        let config = KernelConfig { subgroups, ..gpu.default_config() };
-        let config = gpu.self_test(&config).await.map_err(|error| refused(error.into()))?;
-        self.tuning_enabled.set(true);
-        let device = Device { gpu: Rc::new(gpu), config }.with_tuning(self.tuning.borrow().clone());
-        Ok(self.device.borrow_mut().get_or_insert(device).clone())
-    }
-
-    /// Returns the chosen device and the configuration of its kernels.
-    pub(super) async fn chosen_device(&self) -> Result<(device::Device, KernelConfig), JsValue> {
-        if self.on_cpu.get() {
-            return Ok((cpu(), KernelConfig::CPU));
-        }
-        let Device { gpu, config } = self.device().await?;
-        Ok((gpu.into(), config))
-    }
 }

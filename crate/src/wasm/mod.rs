@@ -6,6 +6,8 @@
 
 #[cfg(all(target_os = "unknown", feature = "engine"))]
 mod bench;
+#[cfg(all(target_os = "unknown", feature = "engine"))]
+mod choice;
 #[cfg(target_os = "unknown")]
 mod convert;
 #[cfg(all(target_os = "unknown", feature = "engine"))]
