@@ -9,7 +9,11 @@ import { SMALL } from "../state.js";
 /** @typedef {import("../../types.d.ts").State} State */
 /** @typedef {import("../../types.d.ts").Send} Send */
 
-const CHOICES = /** @type {const} */ (["auto", "gpu", "cpu"]);
+const CHOICES = /** @type {const} */ ([
+  ["auto", "device.auto"],
+  ["gpu", "device.gpu"],
+  ["cpu", "device.cpu"],
+]);
 
 /** Seconds from which small images are offered. */
 const LONG = 60;
@@ -26,7 +30,7 @@ export function deviceView({ device, run }, send) {
         <span>${t("device.label")}</span>
         <select id="device" ?disabled=${run.status !== "idle" || device.status === "checking"} @change=${choose}>
           ${CHOICES.map(
-            (name) => html`<option value=${name} ?selected=${name === choice}>${t(`device.${name}`)}</option>`,
+            ([name, label]) => html`<option value=${name} ?selected=${name === choice}>${t(label)}</option>`,
           )}
         </select>
       </label>
