@@ -192,8 +192,11 @@ describe('run', () => {
     }
   });
 
-  it('cancels between two steps and can draw again', async () => {
+  it('cancels between two steps on the GPU and can draw again', async () => {
     const before = await pixels(page, 'without');
+    await page.selectOption('#device', 'gpu');
+    await page.waitForSelector('[data-testid=device][data-device=gpu]');
+    await ready(page);
     await enter(page, { steps: 100 });
     await page.click('#generate');
     await page.waitForFunction(
@@ -207,6 +210,9 @@ describe('run', () => {
     assert.deepEqual(await pixels(page, 'without'), before);
     assert.equal(await page.locator('#run [role=alert]').count(), 0);
 
+    await page.selectOption('#device', 'auto');
+    await page.waitForSelector('[data-testid=device][data-device=cpu]');
+    await ready(page);
     await enter(page, { steps: 1 });
     const { without } = await generate(page);
     assert.ok(deviation(without) > 10);
