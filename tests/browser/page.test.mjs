@@ -280,8 +280,8 @@ describe('everywhere', () => {
     assert.equal(await free.evaluate(reach, elsewhere), 'reached');
   });
 
-  it('fits a narrow window', async () => {
-    const { page } = await site.open(BLANK);
+  it('fits a narrow window, in the language with the longest words', async () => {
+    const { page } = await site.open(BLANK, { locale: 'de' });
     await page.setViewportSize({ width: 390, height: 844 });
     await page.goto(site.url);
     await page.waitForSelector('#try-demo');
@@ -297,6 +297,15 @@ describe('everywhere', () => {
     await fitsWidth(page, 'images');
     await page.click('#compare-slider');
     await fitsWidth(page, 'slider');
+    await page.$$eval('#run details', (all) => all.forEach((details) => (details.open = true)));
+    await page.locator('#fill').waitFor();
+    const beyond = await page.$$eval('.recipe, .recipe *', (all) => {
+      const [form] = all.map((element) => element.getBoundingClientRect().right);
+      return all
+        .filter((element) => element.getBoundingClientRect().right > form + 1)
+        .map(({ id, tagName }) => id || tagName);
+    });
+    assert.deepEqual(beyond, []);
   });
 
   it('can be used by keyboard alone', async () => {

@@ -16,14 +16,19 @@ export function templatesView({ fill, wildcards, styles, chosen }, send) {
   return html`
     <div class="inside">
       <p class="fine">${t("templates.says")}</p>
-      <input
-        id="pick-templates"
-        type="file"
-        multiple
-        accept=".txt,.csv"
-        aria-label=${t("templates.open")}
-        @change=${(/** @type {Event} */ event) => picked(event, send)}
-      />
+      <p class="chips">
+        <label class="button small">
+          <input
+            class="visually-hidden"
+            id="pick-templates"
+            type="file"
+            multiple
+            accept=".txt,.csv"
+            @change=${(/** @type {Event} */ event) => picked(event, send)}
+          />
+          ${t("templates.open")}
+        </label>
+      </p>
       <label class="check">
         <input type="checkbox" id="fill" .checked=${live(fill)} @change=${checkInto("fill", change)} />
         ${t("templates.fill")}
