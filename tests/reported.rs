@@ -5,6 +5,7 @@
 use lora_loupe::device::Device;
 use lora_loupe::gpu::KernelConfig;
 use lora_loupe::model::Component;
+use lora_loupe::num::{host_len, numel};
 use lora_loupe::pipeline::{Embedding, Folder, GenerateInputs, Model, Recipe, Session, read_infotext};
 use lora_loupe::samplers::{PhiloxNoise, TorchNoise};
 use lora_loupe::weights::TensorFile;
@@ -70,7 +71,7 @@ fn torch_file(tensors: &[Entry]) -> Vec<u8> {
     for (at, (name, shape, values)) in tensors.iter().enumerate() {
         let storage = [text("storage"), b"ctorch\nFloatStorage\n".to_vec(), text(&at.to_string()), text("cpu")];
         let storage = tuple(storage.into_iter().chain([number(values.len())]).collect());
-        let strides = (1..=shape.len()).map(|axis| number(shape[axis..].iter().fold(1, |size, axis| size * axis)));
+        let strides = (1..=shape.len()).map(|axis| number(host_len(numel(&shape[axis..]))));
         let arguments = tuple(vec![
             [storage, b"Q".to_vec()].concat(),
             number(0),
