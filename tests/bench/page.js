@@ -1,5 +1,5 @@
 /** Benchmarks inside the page: the engine and onnxruntime-web on the same values. */
-import { engine as open, relRms } from '/tests/browser/goldens.js';
+import { engine as open, relRms, remembered } from '/tests/browser/goldens.js';
 
 const ORT = '/tests/bench/node_modules/onnxruntime-web/dist/';
 let engine;
@@ -107,12 +107,11 @@ export async function demo(root) {
   const model = await engine.open_model('demo', files);
   const [{ file }] = catalogue.loras;
   const place = { file: new File([await get(`loras/${file}`)], file) };
-  const { report } = await engine.inspect(place);
-  engine.remember(report.sha256, place);
+  const sha256 = await remembered(engine, place.file);
   return engine.bench_session({
     version: 1,
     model: 'demo',
-    adapters: [{ name: file, sha256: report.sha256, strength: 1 }],
+    adapters: [{ name: file, sha256, strength: 1 }],
     prompt: 'a panda',
     negative: '',
     seed: 1,
