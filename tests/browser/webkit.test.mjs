@@ -1,4 +1,4 @@
-/** Reports, links and offline use in WebKit, Safari's engine. */
+/** Reports, links, offline use and images on the processor in WebKit, Safari's engine. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -20,7 +20,7 @@ after(async () => {
 });
 
 describe('WebKit', () => {
-  it('reads a file from verdict to metadata, and says what drawing lacks', async () => {
+  it('reads a file from verdict to metadata, and says how to use the graphics card', async () => {
     const { page } = webkit;
     await page.open(site.url);
     await page.type('#file-picker', FILE);
@@ -29,14 +29,29 @@ describe('WebKit', () => {
     for (const said of [/kohya/i, /Stable Diffusion 1/, /Rank .*\b4 Alpha/, /Layers .*\b264 Precision/])
       assert.match(verdict, said);
     assert.match(await page.text('[data-testid=no-webgpu]'), /Safari 26/);
-    assert.equal(
-      await page.run('() => document.querySelectorAll("#generate, [data-kind=view], [role=alert]").length'),
-      0,
-    );
+    assert.equal(await page.run('() => document.querySelectorAll("[data-kind=view], [role=alert]").length'), 0);
     await page.click('#metadata summary');
     assert.match(await page.text('[data-testid=metadata]'), /Trained on\s+mini-sd15\.safetensors/);
     const [wanted, given] = await page.run('() => [document.documentElement.scrollWidth, innerWidth]');
     assert.ok(wanted <= given, `${wanted} px wide in a window of ${given}`);
+  });
+
+  it('generates the demo’s images on the processor', async () => {
+    const { page } = webkit;
+    await page.open(site.url);
+    await page.click('#try-demo');
+    await page.find('[data-testid=device][data-device=cpu]');
+    await page.find('#generate[aria-disabled=false]');
+    await page.click('#generate');
+    await page.find('[data-testid=image-with] canvas');
+    await page.find('[data-testid=run][data-status=idle]');
+    const deviation = await page.run(`() => {
+      const canvas = document.querySelector('[data-testid=image-with] canvas');
+      const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+      const mean = data.reduce((sum, value) => sum + value, 0) / data.length;
+      return Math.sqrt(data.reduce((sum, value) => sum + (value - mean) ** 2, 0) / data.length);
+    }`);
+    assert.ok(deviation > 10, `an image of deviation ${deviation}`);
   });
 
   it('follows links, old and new', async () => {
@@ -45,7 +60,7 @@ describe('WebKit', () => {
     await page.find('[data-testid=report][data-file="ink_icon.safetensors"][data-status=read]');
     await page.run('() => void (location.hash = "#v9&x")');
     await page.find('[data-testid=message]');
-    assert.match(await page.text('#app'), /version 9/);
+    assert.match(await page.run('() => document.querySelector("#app").textContent'), /version 9/);
   });
 
   // The driver's sessions keep nothing on disk, so there is no library to look at (tests/page/library.test.mjs runs its

@@ -45,13 +45,9 @@ impl Engine {
 }
 
 impl Engine {
-    /// Keeps the CPU's speed in an image, for the next estimates.
-    pub(super) fn note_speed(&self, recipe: &Recipe, seconds: f64) {
-        if let Ok(Some(flops)) = self.flops(recipe)
-            && self.on_cpu.get()
-            && recipe.hires.is_none()
-            && seconds > 0.1
-        {
+    /// Keeps the CPU's speed in an image, without its preparation, for the next estimates.
+    pub(super) fn note_speed(&self, flops: u64, seconds: f64) {
+        if seconds > 0.1 {
             self.cpu_speed.set(Some(flops as f64 / seconds));
         }
     }

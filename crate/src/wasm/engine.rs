@@ -129,9 +129,7 @@ impl Engine {
             self.draw(opened, &recipe, (init.as_deref(), mask.as_deref(), preview), &on_progress).await
         };
         let generated = self.with_model(generate).await?.map_err(refused)?;
-        let seconds = (js_sys::Date::now() - started) / 1000.0;
-        self.note_speed(&recipe, seconds);
-        images_to_js(&recipe, generated, seconds)
+        images_to_js(&recipe, generated, (js_sys::Date::now() - started) / 1000.0)
     }
 
     /// Enlarges an image by the inspected upscaling network with this SHA-256; its PNG has the recipe of the original.
@@ -329,7 +327,11 @@ impl Engine {
             }
             if self.cancel_requested.get() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        opened.session.generate(recipe, &inputs, &mut on_step).await
+        let generated = opened.session.generate(recipe, &inputs, &mut on_step).await?;
+        if let Some(start) = denoise_start_ms.filter(|_| self.on_cpu.get() && recipe.hires.is_none()) {
+            self.note_speed(opened.session.flops(recipe)?, (js_sys::Date::now() - start) / 1000.0);
+        }
+        Ok(generated)
     }
 }
 
