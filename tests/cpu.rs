@@ -2,6 +2,8 @@
 //! images and LoRAs of mini-sd15 against diffusers.
 
 use lora_loupe::cpu::{Arena, Runner, Tensor};
+use lora_loupe::device::{self, Device, Pause};
+use lora_loupe::gpu::KernelConfig;
 use lora_loupe::model::Component;
 use lora_loupe::num::{host_len, numel};
 use lora_loupe::ops::{
@@ -19,7 +21,10 @@ use lora_loupe_tests::mini::{halves, on_cpu, storing};
 use lora_loupe_tests::numbers::numbers;
 use lora_loupe_tests::ops;
 use safetensors::Dtype;
+use std::cell::Cell;
 use std::ops::ControlFlow;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 /// Runs a plan with inputs `x0`, `x1`, … and returns its output `y`.
 fn run(plan: &Plan, inputs: &[Vec<f32>], scalars: &[f32]) -> Vec<f32> {
@@ -261,4 +266,29 @@ fn f16_weights_in_memory_give_the_same_image_as_f32_ones() {
         }
         assert_eq!(images[0], images[1]);
     });
+}
+
+#[test]
+fn many_short_runs_pause_as_often_as_a_long_one() {
+    let pauses = Rc::new(Cell::new(0));
+    let counted = pauses.clone();
+    let pause = Pause::new(move || {
+        counted.set(counted.get() + 1);
+        std::future::ready(())
+    });
+    let mut builder = Builder::new("short");
+    let x = builder.input("x0", &[64, 64]);
+    let weight = builder.input("x1", &[64, 64]);
+    let y = builder.push(Matmul::default(), &[x, weight], "y").expect("a product");
+    builder.output("y", y);
+    let plan = builder.finish();
+    pollster::block_on(async {
+        let device = Device::Cpu(pause);
+        let runner = device::Runner::new(&device, &KernelConfig::CPU, &plan, &|_| None).await.expect("a runner");
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_millis(400) {
+            runner.compute_cancellable::<PipelineError>("y", &mut || Ok(())).await.expect("a run");
+        }
+    });
+    assert!((2..=5).contains(&pauses.get()), "{} pauses in 0.4 s", pauses.get());
 }

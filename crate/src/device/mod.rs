@@ -12,9 +12,11 @@ use crate::num::numel;
 use crate::ops::Storage;
 use crate::plan::PlanError;
 use crate::{cpu, gpu};
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::time::Duration;
 use web_time::Instant;
 
 /// A device that runs plans.
@@ -26,20 +28,33 @@ pub enum Device {
     Cpu(Pause),
 }
 
+/// Time after which a CPU pauses and asks whether to go on.
+const PORTION: Duration = Duration::from_millis(80);
+
 /// What a CPU does between two portions of work: in a browser, it lets the worker receive messages.
 #[derive(Clone)]
-pub struct Pause(Rc<dyn Fn() -> LocalFuture>);
+pub struct Pause {
+    pause: Rc<dyn Fn() -> LocalFuture>,
+    /// End of the last pause, of whatever plan.
+    last: Rc<Cell<Instant>>,
+}
 
 type LocalFuture = Pin<Box<dyn Future<Output = ()>>>;
 
 impl Pause {
     /// Awaits the future that `pause` returns, between two portions of work.
     pub fn new<F: Future<Output = ()> + 'static>(pause: impl Fn() -> F + 'static) -> Pause {
-        Pause(Rc::new(move || Box::pin(pause())))
+        Pause { pause: Rc::new(move || Box::pin(pause())), last: Rc::new(Cell::new(Instant::now())) }
     }
 
-    async fn wait(&self) {
-        (self.0)().await;
+    /// Pauses after each portion of work, also if that is many short runs of plans; returns whether it did.
+    async fn if_due(&self) -> bool {
+        let is_due = self.last.get().elapsed() >= PORTION;
+        if is_due {
+            (self.pause)().await;
+            self.last.set(Instant::now());
+        }
+        is_due
     }
 }
 

@@ -5,11 +5,6 @@ use crate::gpu::{Gpu, GpuError, KernelConfig};
 use crate::plan::{Plan, PlanError};
 use crate::{cpu, gpu};
 use std::rc::Rc;
-use std::time::Duration;
-use web_time::Instant;
-
-/// Time after which the CPU asks whether to go on.
-const PORTION: Duration = Duration::from_millis(80);
 
 /// Buffers for the temporaries of plans that never run concurrently.
 pub enum Arena {
@@ -141,13 +136,10 @@ impl Runner {
             Runner::Cpu(pause, runner) => {
                 let missing = || PlanError::Missing { plan: "this plan".into(), name: output.into() };
                 let tensor = runner.output(output).ok_or_else(missing)?;
-                let mut start = Instant::now();
                 for step in 0..runner.steps() {
                     runner.run_step(step)?;
-                    if start.elapsed() >= PORTION {
-                        pause.wait().await;
+                    if pause.if_due().await {
                         on_portion()?;
-                        start = Instant::now();
                     }
                 }
                 Ok(tensor.read())
