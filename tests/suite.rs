@@ -8,6 +8,7 @@ mod convert;
 mod corpus;
 mod cpu;
 mod edit;
+mod end_to_end;
 mod families;
 mod fixes;
 mod folds;

@@ -6,6 +6,7 @@ pub mod compare;
 pub mod containers;
 pub mod draw;
 pub mod edits;
+pub mod end_to_end;
 pub mod golden;
 pub mod imagined;
 pub mod kernels;
