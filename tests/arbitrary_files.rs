@@ -122,7 +122,7 @@ proptest! {
         let end = offsets.iter().max().map_or(start, |last| start + 2 * last + 2);
         let file: Vec<u8> = (0..end).map(|at| (at * at % 251) as u8).collect();
         let view = Some(View { strides, is_big_endian });
-        let tensor = TensorInfo { name: "a".into(), dtype: Dtype::U16, shape, bytes: start..end, view };
+        let tensor = TensorInfo { name: "a".into(), dtype: Dtype::U16, shape, bytes: start..end, view, blocks: None };
         let element = |offset: &u64| {
             let at = (start + 2 * offset) as usize;
             if is_big_endian { [file[at + 1], file[at]] } else { [file[at], file[at + 1]] }

@@ -29,7 +29,7 @@ fn devices() -> [(&'static str, KernelConfig); 2] {
 
 fn planned() -> Value {
     let rows = SIZES.iter().flat_map(|&(family, width, height)| {
-        let model = imagined::open(&imagined::shapes(family), &[], None).expect("a model");
+        let model = imagined::open(&imagined::shapes(family), &[], &[]).expect("a model");
         let multiple = model.size_multiple();
         let shape = Shape {
             images: 1,

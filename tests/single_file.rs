@@ -7,7 +7,7 @@ use lora_loupe::edit::{BakeEdit, Edit, EditInput, MergePart, MergeVerdict, Stren
 use lora_loupe::formats::source::ReadFuture;
 use lora_loupe::formats::{ByteSource, Dtype, Header, TensorInfo};
 use lora_loupe::gpu::{Gpu, KernelConfig};
-use lora_loupe::model::{Family, FamilyId, Module, Unet, UnetConfig};
+use lora_loupe::model::{Clip, Family, FamilyId, Module, Unet, UnetConfig};
 use lora_loupe::pipeline::{Folder, Model, Shape};
 use lora_loupe::plan::Layout;
 use lora_loupe::text::Tokenizer;
@@ -31,7 +31,7 @@ fn every_family_is_detected_and_every_tensor_found() {
         ("sd21", FamilyId::Sd21, 1_289_952_427),
         ("sdxl", FamilyId::Sdxl, 3_468_837_867u64),
     ] {
-        let model = open(&shapes(family), &[], None).unwrap_or_else(|error| panic!("{family}: {error}"));
+        let model = open(&shapes(family), &[], &[]).unwrap_or_else(|error| panic!("{family}: {error}"));
         assert_eq!(model.family(), id);
         // Text encoders, UNet and VAE; Model::parameters does not count the VAE encoder.
         let vae = Family::published_vae(id).expect("a config");
@@ -47,7 +47,7 @@ fn text_encoders_with_the_names_of_early_transformers_are_found() {
     let shapes: Shapes = shapes("sd15").into_iter().map(|(key, shape)| (early(&key), shape)).collect();
     let key = "cond_stage_model.transformer.encoder.layers.3.self_attn.k_proj.bias";
     let (_, offsets) = synthetic_checkpoint(&shapes, &[]);
-    let model = open(&shapes, &[], None).expect("a model");
+    let model = open(&shapes, &[], &[]).expect("a model");
     let name = "text_encoder.text_model.encoder.layers.3.self_attn.k_proj.bias";
     let got = pollster::block_on(model.checkpoint.read(name, Layout::Plain)).expect("a tensor");
     assert_eq!(got, numbers(offsets[key], 768));
@@ -57,7 +57,7 @@ fn text_encoders_with_the_names_of_early_transformers_are_found() {
 fn fused_and_transposed_weights_are_read_correctly() {
     let shapes = shapes("sdxl");
     let (_, offsets) = synthetic_checkpoint(&shapes, &[]);
-    let model = open(&shapes, &[], None).expect("a model");
+    let model = open(&shapes, &[], &[]).expect("a model");
     let read = |name: &str| pollster::block_on(model.checkpoint.read(name, Layout::Plain)).expect("a tensor");
     let in_proj = offsets["conditioner.embedders.1.model.transformer.resblocks.3.attn.in_proj_weight"];
     for (third, name) in ["q_proj", "k_proj", "v_proj"].into_iter().enumerate() {
@@ -201,7 +201,7 @@ fn the_prediction_type_is_detected() {
     let predicts_v = |family: &str, metadata: &[(&str, &str)], extra: &[&str]| {
         let mut shapes = shapes(family);
         shapes.extend(extra.iter().map(|key| ((*key).to_owned(), vec![1])));
-        let schedule = open(&shapes, metadata, None).expect("a model").schedule;
+        let schedule = open(&shapes, metadata, &[]).expect("a model").schedule;
         (
             format!("{:?}", schedule.prediction_type.expect("a type")) == "VPrediction",
             schedule.rescale_betas_zero_snr == Some(true),
@@ -256,7 +256,7 @@ fn folders_of_unsupported_models_are_identified() {
 
 #[test]
 fn unsupported_files_are_identified() {
-    let refusal = |shapes: &Shapes| open(shapes, &[], None).err().expect("a refusal").to_string();
+    let refusal = |shapes: &Shapes| open(shapes, &[], &[]).err().expect("a refusal").to_string();
     for family in ["sd15", "sd21", "sdxl"] {
         for (channels, kind) in
             [(9, "inpainting"), (8, "InstructPix2Pix"), (7, "upscaler"), (5, "depth-to-image"), (6, "unknown")]
@@ -273,8 +273,8 @@ fn unsupported_files_are_identified() {
     let error = refusal(&refiner());
     assert!(error.contains("the SDXL refiner") && error.contains("base model"), "{error}");
     let mut scaled = shapes("sdxl");
-    scaled.insert("model.diffusion_model.middle_block.1.proj_in.scale_weight".into(), vec![1]);
-    assert!(refusal(&scaled).contains("scaled"), "{}", refusal(&scaled));
+    scaled.insert("model.diffusion_model.middle_block.1.proj_in.scale_weight".into(), vec![1280]);
+    assert!(refusal(&scaled).contains("scale_weight"), "{}", refusal(&scaled));
 
     let mut small = shapes("sd15");
     for block in [1, 2] {
@@ -287,21 +287,21 @@ fn unsupported_files_are_identified() {
     assert!(refusal(&damaged).contains("up_blocks.1.attentions.2.proj_out.weight"), "{}", refusal(&damaged));
 
     let lora = BTreeMap::from([("lora_unet_x.lora_up.weight".to_owned(), vec![2, 2])]);
-    assert!(refusal(&lora).contains("not a Stable Diffusion checkpoint"), "{}", refusal(&lora));
+    assert!(refusal(&lora).contains("has no UNet"), "{}", refusal(&lora));
 }
 
 #[test]
 fn a_missing_vae_is_an_error_and_a_separate_one_is_used() {
     let (vae, rest): (Shapes, Shapes) =
         shapes("sd15").into_iter().partition(|(key, _)| key.starts_with("first_stage_model."));
-    assert!(open(&rest, &[], None).err().expect("a refusal").to_string().contains("VAE"));
+    assert!(open(&rest, &[], &[]).err().expect("a refusal").to_string().contains("VAE"));
     let bare = vae.iter().map(|(key, shape)| (key["first_stage_model.".len()..].to_owned(), shape.clone())).collect();
-    assert_eq!(open(&rest, &[], Some(&bare)).expect("a model").family(), FamilyId::Sd15);
+    assert_eq!(open(&rest, &[], std::slice::from_ref(&bare)).expect("a model").family(), FamilyId::Sd15);
 }
 
 #[test]
 fn stable_diffusion_1_5_needs_at_most_2_4_gb() {
-    let model = open(&shapes("sd15"), &[], None).expect("a model");
+    let model = open(&shapes("sd15"), &[], &[]).expect("a model");
     let shape = |height, width| Shape {
         images: 1,
         guided: true,
@@ -346,7 +346,7 @@ fn weights_are_read_in_slices_and_reordered() {
         let (file, offsets) = synthetic_checkpoint(&shapes, &[]);
         let source = Rc::new(RecordingSource { file, max_read: 0.into() });
         let file = TensorFile::open("model".into(), source.clone()).await.expect("a header");
-        let mut model = Model::open_file("model", file, None, Tokenizer::clip()).await.expect("a model");
+        let mut model = Model::open_files("model", vec![file], Tokenizer::clip()).expect("a model");
         let gpu = Rc::new(Gpu::open().await.expect("a Vulkan device; software Vulkan counts"));
         // 3x3, 320 to 4 channels: two slices of two rows.
         let name = "unet.conv_out.weight";
@@ -369,4 +369,122 @@ fn weights_are_read_in_slices_and_reordered() {
         }
         assert_eq!(source.max_read.get(), 2 * 2 * row as u64, "bytes per read");
     });
+}
+
+/// Returns the shapes of layers under names that `name` makes of them.
+fn named(modules: &[&Module], name: impl Fn(&Module) -> String) -> Shapes {
+    let parts = |module: &&Module| {
+        let weight = (format!("{}.weight", name(module)), module.weight_shape());
+        let bias = module.bias.then(|| (format!("{}.bias", name(module)), vec![module.bias_len()]));
+        [Some(weight), bias].into_iter().flatten().collect::<Vec<_>>()
+    };
+    modules.iter().flat_map(parts).collect()
+}
+
+/// Returns the shapes whose keys start with `prefix`, without it.
+fn without(shapes: &Shapes, prefix: &str) -> Shapes {
+    shapes.iter().filter_map(|(key, shape)| Some((key.strip_prefix(prefix)?.to_owned(), shape.clone()))).collect()
+}
+
+#[test]
+fn a_unet_is_opened_with_its_text_encoders_and_vae_in_files_of_their_own() {
+    for (text, id) in [("sd15", FamilyId::Sd15), ("sd21", FamilyId::Sd21), ("sdxl", FamilyId::Sdxl)] {
+        let family = Family::published(id).expect("a config");
+        let whole = shapes(text);
+        let ldm = without(&whole, "model.diffusion_model.");
+        let diffusers = named(&family.unet.modules(), |module| module.path.clone());
+        let vae = without(&whole, "first_stage_model.");
+        let transformers = |clip: &Clip| named(&clip.modules(), |module| module.path.clone());
+        let mut parts = vec![transformers(&family.text_encoder)];
+        parts.extend(family.text_encoder_2.as_ref().map(transformers));
+        parts.push(vae.clone());
+        for unet in [ldm, diffusers] {
+            let model = open(&unet, &[], &parts).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(model.family(), id);
+            // In any order, and with OpenCLIP's own names.
+            let mut reversed: Vec<Shapes> = parts.iter().rev().cloned().chain([unet.clone()]).collect();
+            if id != FamilyId::Sd15 {
+                let prefix =
+                    if id == FamilyId::Sd21 { "cond_stage_model.model." } else { "conditioner.embedders.1.model." };
+                *reversed.iter_mut().rev().nth(if id == FamilyId::Sd21 { 1 } else { 2 }).expect("an encoder") =
+                    without(&whole, prefix);
+                reversed.rotate_left(1);
+            }
+            let model = open(&reversed[0], &[], &reversed[1..]).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(model.family(), id);
+            let refusal = open(&unet, &[], &[]).err().expect("a refusal").to_string();
+            assert!(refusal.contains("no VAE") && refusal.contains("CLIP"), "{refusal}");
+            assert_eq!(refusal.contains("bigG"), id == FamilyId::Sdxl, "{refusal}");
+        }
+        let refusal = open(&whole, &[], &[parts[0].clone(), parts[0].clone()]).err().expect("a refusal").to_string();
+        assert!(refusal.contains("another file"), "{refusal}");
+    }
+}
+
+/// Names that stable-diffusion.cpp's converter gave: matrices of transformers are 1x1 kernels, the second text encoder
+/// has transformers' names but for OpenCLIP's fused matrices, whose parts are numbered.
+#[test]
+fn checkpoints_that_stable_diffusion_cpp_converted_are_opened() {
+    for (text, id) in [("sd21", FamilyId::Sd21), ("sdxl", FamilyId::Sdxl)] {
+        let family = Family::published(id).expect("a config");
+        let split = |prefix: &str, clip: &Clip| -> Shapes {
+            let name = |key: String| match key.as_str() {
+                "text_projection.weight" => "text_model.text_projection".to_owned(),
+                _ => {
+                    let fused = |key: String, part: &str, number: &str| match key.rsplit_once(&format!(".{part}.")) {
+                        Some((layer, rest)) => format!("{layer}.in_proj.{rest}{number}"),
+                        None => key,
+                    };
+                    fused(fused(fused(key, "q_proj", ""), "k_proj", ".1"), "v_proj", ".2")
+                }
+            };
+            let shapes = named(&clip.modules(), |module| module.path.clone());
+            shapes.into_iter().map(|(key, shape)| (format!("{prefix}{}", name(key)), shape)).collect()
+        };
+        let mut converted = shapes(text);
+        converted.retain(|key, _| !key.starts_with("cond_stage_model.") && !key.starts_with("conditioner."));
+        for (key, shape) in &mut converted {
+            if key.ends_with("proj_in.weight") || key.ends_with("proj_out.weight") {
+                shape.resize(4, 1);
+            }
+        }
+        match &family.text_encoder_2 {
+            None => converted.extend(split("cond_stage_model.transformer.", &family.text_encoder)),
+            Some(second) => {
+                let first = named(&family.text_encoder.modules(), |module| {
+                    format!("cond_stage_model.transformer.{}", module.path)
+                });
+                converted.extend(first);
+                converted.extend(split("cond_stage_model.1.transformer.", second));
+            }
+        }
+        let (_, offsets) = synthetic_checkpoint(&converted, &[]);
+        let model = open(&converted, &[], &[]).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!(model.family(), id);
+        let (encoder, prefix, width) = match id {
+            FamilyId::Sdxl => ("text_encoder_2", "cond_stage_model.1.transformer.", 1280),
+            _ => ("text_encoder", "cond_stage_model.transformer.", 1024),
+        };
+        let name = format!("{encoder}.text_model.encoder.layers.3.self_attn.v_proj.bias");
+        let read = pollster::block_on(model.checkpoint.read(&name, Layout::Plain)).expect("a tensor");
+        let offset = offsets[&format!("{prefix}text_model.encoder.layers.3.self_attn.in_proj.bias.2")];
+        assert_eq!(read, numbers(offset, width));
+    }
+}
+
+/// A scaled f8 layer: its elements are multiplied by the layer's scale.
+#[test]
+fn scaled_weights_are_multiplied_by_their_scale() {
+    let mut scaled = shapes("sd15");
+    let layer = "model.diffusion_model.middle_block.1.transformer_blocks.0.attn1.to_k";
+    scaled.insert(format!("{layer}.scale_weight"), vec![]);
+    let (_, offsets) = synthetic_checkpoint(&scaled, &[]);
+    let model = open(&scaled, &[], &[]).expect("a model");
+    let name = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_k.weight";
+    let read = pollster::block_on(model.checkpoint.read(name, Layout::Plain)).expect("a tensor");
+    let scale = number(offsets[&format!("{layer}.scale_weight")]);
+    assert!(scale != 1.0 && scale != 0.0, "{scale}");
+    let expected: Vec<f32> =
+        numbers(offsets[&format!("{layer}.weight")], 1280 * 1280).iter().map(|element| element * scale).collect();
+    assert!(read == expected);
 }

@@ -13,6 +13,7 @@ mod families;
 mod fixes;
 mod folds;
 mod fuse;
+mod gguf;
 mod images;
 mod img2img;
 mod infotext;

@@ -71,14 +71,14 @@ pub fn synthetic_checkpoint(
 }
 
 /// Opens a checkpoint of these shapes as a model, optionally with a VAE from a separate file.
-pub fn open(shapes: &Shapes, metadata: &[(&str, &str)], vae: Option<&Shapes>) -> Result<Model, PipelineError> {
+pub fn open(shapes: &Shapes, metadata: &[(&str, &str)], parts: &[Shapes]) -> Result<Model, PipelineError> {
     pollster::block_on(async {
         let file =
             |shapes: &Shapes| TensorFile::open("model".into(), Rc::new(synthetic_checkpoint(shapes, metadata).0));
-        let vae = match vae {
-            Some(shapes) => Some(file(shapes).await?),
-            None => None,
-        };
-        Model::open_file("model", file(shapes).await?, vae, Tokenizer::clip()).await
+        let mut files = vec![file(shapes).await?];
+        for part in parts {
+            files.push(file(part).await?);
+        }
+        Model::open_files("model", files, Tokenizer::clip())
     })
 }

@@ -123,7 +123,7 @@ struct Case {
 
 async fn run(case: &Case, is_on_gpu: bool) -> Result<Value, Box<dyn Error>> {
     let file = TensorFile::open("model".into(), Rc::new(FileSource::open(&case.checkpoint)?)).await?;
-    let model = Model::open_file("model", file, None, Tokenizer::clip()).await?;
+    let model = Model::open_files("model", vec![file], Tokenizer::clip())?;
     let mut session = if is_on_gpu {
         let gpu = Gpu::open().await?;
         let config = gpu.self_test(&gpu.default_config()).await?;

@@ -1,18 +1,22 @@
 //! GGUF headers: metadata and the list of tensors.
 //!
 //! ggml's docs/gguf.md, versions 2 and 3, little-endian. llama.cpp stores LoRA adapters in this format
-//! (`general.type` is `adapter`); all other files are full models.
+//! (`general.type` is `adapter`); all other files are models, or networks of one.
 
 use super::tensor::check_shape;
-use super::{ByteSource, Dtype, FormatError, Header, TensorInfo};
+use super::{BlockType, ByteSource, Dtype, FormatError, Header, TensorInfo};
+use crate::num::numel;
 use crate::sentence::sentence;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Maximum header length, in bytes: vocabularies of full models take several megabytes.
 const MAX_HEADER_LEN: u64 = 64 << 20;
 
 /// Maximum number of axes of a tensor.
 const MAX_AXES: u32 = 4;
+
+/// Key prefix of the shapes of tensors that were reshaped to rows of whole blocks, as ComfyUI-GGUF's converter does.
+const ORIGINAL_SHAPE: &str = "comfy.gguf.orig_shape.";
 
 /// The header of a GGUF file.
 #[derive(Debug, Clone)]
@@ -21,6 +25,8 @@ pub struct Gguf {
     pub metadata: BTreeMap<String, String>,
     /// Tensors, in file order.
     pub tensors: Vec<GgufTensor>,
+    /// Original shapes of reshaped tensors, by name.
+    original_shapes: HashMap<String, Vec<usize>>,
 }
 
 /// A tensor of a GGUF file.
@@ -85,6 +91,12 @@ impl Gguf {
         let has = |key: &str, text: &str| self.metadata.get(key).is_some_and(|value| value == text);
         has("general.type", "adapter") || self.tensors.iter().any(|tensor| tensor.name.ends_with(".lora_a"))
     }
+
+    /// Returns the shape of a tensor before it was reshaped, else its shape.
+    fn original_shape<'a>(&'a self, tensor: &'a GgufTensor) -> &'a [usize] {
+        let original = self.original_shapes.get(&tensor.name);
+        original.filter(|shape| numel(shape) == numel(&tensor.shape)).unwrap_or(&tensor.shape)
+    }
 }
 
 /// Reads the header.
@@ -92,22 +104,33 @@ pub async fn read(source: &dyn ByteSource) -> Result<Gguf, FormatError> {
     Ok(parse(source).await?.0)
 }
 
-/// Reads the tensors of an adapter with their byte ranges.
+/// Reads the tensors with their byte ranges.
 pub async fn read_header(source: &dyn ByteSource) -> Result<Header, FormatError> {
     let (gguf, data_start) = parse(source).await?;
     let mut tensors = Vec::with_capacity(gguf.tensors.len());
     for tensor in &gguf.tensors {
-        let Some(dtype) = tensor.dtype() else {
-            return Err(FormatError::Quantized { name: tensor.name.clone(), kind: tensor.type_name() });
-        };
+        let unknown = || FormatError::Quantized { name: tensor.name.clone(), kind: tensor.type_name() };
         let count = check_shape(&tensor.name, &tensor.shape)?;
-        let len = count.checked_mul(dtype.bitsize() as u64 / 8);
+        let blocks = BlockType::of(tensor.kind);
+        let len = match (tensor.dtype(), blocks) {
+            (Some(dtype), _) => count.checked_mul(dtype.bitsize() as u64 / 8),
+            // A row consists of whole blocks.
+            (None, Some(blocks)) if numel(&tensor.shape[tensor.shape.len().max(1) - 1..]) % blocks.elements() == 0 => {
+                (count / blocks.elements()).checked_mul(blocks.bytes())
+            }
+            _ => return Err(unknown()),
+        };
         let start = data_start.checked_add(tensor.offset);
         let bytes = start.zip(len).and_then(|(start, len)| Some(start..start.checked_add(len)?));
         let bytes = bytes.filter(|bytes| bytes.end <= source.len()).ok_or_else(|| {
             FormatError::Truncated(sentence!("detail.past_file", key = &tensor.name, size = source.len()).into())
         })?;
-        tensors.push(TensorInfo::contiguous(tensor.name.clone(), dtype, tensor.shape.clone(), bytes));
+        let (name, shape) = (tensor.name.clone(), gguf.original_shape(tensor).to_vec());
+        tensors.push(match (tensor.dtype(), blocks) {
+            (Some(dtype), _) => TensorInfo::contiguous(name, dtype, shape, bytes),
+            (None, Some(blocks)) => TensorInfo::quantized(name, blocks, shape, bytes),
+            (None, None) => return Err(unknown()),
+        });
     }
     tensors.sort_by_key(|tensor| tensor.bytes.start);
     Ok(Header::of(tensors, gguf.metadata))
@@ -166,9 +189,13 @@ impl<'a> Reader<'a> {
         }
         let (tensor_count, entries) = (self.u64()?, self.u64()?);
         let mut metadata = BTreeMap::new();
+        let mut original_shapes = HashMap::new();
         for _ in 0..entries {
             let key = self.text()?;
             let kind = self.u32()?;
+            if let Some(shape) = key.strip_prefix(ORIGINAL_SHAPE).and_then(|_| Reader { rest: self.rest }.shape(kind)) {
+                original_shapes.insert(key[ORIGINAL_SHAPE.len()..].to_owned(), shape);
+            }
             let value = self.value(kind)?;
             metadata.insert(key, value);
         }
@@ -184,7 +211,16 @@ impl<'a> Reader<'a> {
         let alignment = metadata.get("general.alignment").and_then(|text| text.parse::<u64>().ok()).unwrap_or(32);
         let header_end = (len - self.rest.len()) as u64;
         let data_start = header_end.checked_next_multiple_of(alignment.clamp(1, 1 << 20));
-        Ok((Gguf { metadata, tensors }, data_start.unwrap_or(header_end)))
+        Ok((Gguf { metadata, tensors, original_shapes }, data_start.unwrap_or(header_end)))
+    }
+
+    /// Reads a metadata value of this type as a shape: an array of 32-bit integers.
+    fn shape(mut self, kind: u32) -> Option<Vec<usize>> {
+        let (element, count) = (self.u32().ok()?, self.u64().ok()?);
+        if kind != 9 || !matches!(element, 4 | 5) || count > 8 {
+            return None;
+        }
+        (0..count).map(|_| Some(self.u32().ok()? as usize)).collect()
     }
 
     /// Reads a metadata value of this type as text.

@@ -334,7 +334,7 @@ fn strided(
     let is_big_endian = storages.is_big_endian && width > 1;
     let is_plain = range.is_empty() || !is_big_endian && is_row_major(&shape, &strides);
     let view = (!is_plain).then_some(View { strides, is_big_endian });
-    Ok(TensorInfo { name: name.to_owned(), dtype, shape, bytes: range, view })
+    Ok(TensorInfo { name: name.to_owned(), dtype, shape, bytes: range, view, blocks: None })
 }
 
 fn shape_and_strides(pickle: &Pickle, shape: Id, strides: Id) -> Option<(Vec<usize>, Vec<u64>)> {

@@ -1,6 +1,7 @@
 //! Tensors of files and reads of their elements. Every reader of tensor data goes through [`TensorInfo`], which knows
 //! how the elements are arranged in the file.
 
+use super::ggml::BlockType;
 use super::source::past_the_end;
 use super::view::{View, extent};
 use super::{ByteSource, Dtype, FormatError, widen::widen};
@@ -25,12 +26,19 @@ pub struct TensorInfo {
     pub bytes: Range<u64>,
     /// Arrangement of the elements in the byte range, unless they are contiguous and little-endian.
     pub view: Option<View>,
+    /// Type of the blocks, in a row, of a quantized tensor. It is read as f32, its dtype.
+    pub blocks: Option<BlockType>,
 }
 
 impl TensorInfo {
     /// Creates a tensor whose little-endian elements are contiguous in `bytes`, in row-major order.
     pub fn contiguous(name: String, dtype: Dtype, shape: Vec<usize>, bytes: Range<u64>) -> TensorInfo {
-        TensorInfo { name, dtype, shape, bytes, view: None }
+        TensorInfo { name, dtype, shape, bytes, view: None, blocks: None }
+    }
+
+    /// Creates a quantized tensor whose blocks are in `bytes`.
+    pub fn quantized(name: String, blocks: BlockType, shape: Vec<usize>, bytes: Range<u64>) -> TensorInfo {
+        TensorInfo { blocks: Some(blocks), ..TensorInfo::contiguous(name, Dtype::F32, shape, bytes) }
     }
 
     /// Returns the number of elements.
@@ -38,11 +46,13 @@ impl TensorInfo {
         numel(&self.shape)
     }
 
-    /// Returns the size of its elements in bytes, which a view need not have in the file.
+    /// Returns the size of its elements in bytes, which a view or a quantized tensor need not have in the file.
     pub fn byte_len(&self) -> u64 {
-        match self.view {
-            Some(_) => self.elements().saturating_mul(self.width()),
-            None => self.bytes.end.saturating_sub(self.bytes.start),
+        let stored = self.bytes.end.saturating_sub(self.bytes.start);
+        match (&self.view, self.blocks) {
+            (Some(_), _) => self.elements().saturating_mul(self.width()),
+            (None, Some(blocks)) => (stored / blocks.bytes()).saturating_mul(blocks.elements() * self.width()),
+            (None, None) => stored,
         }
     }
 
@@ -78,9 +88,13 @@ impl TensorInfo {
         if self.bytes.end > source.len() {
             return Err(past_the_end(&self.bytes, source.len()));
         }
-        match &self.view {
-            None => source.read(self.bytes.clone()).await,
-            Some(view) => view.gather(source, &self.bytes, &self.shape, self.dtype).await,
+        match (&self.view, self.blocks) {
+            (None, None) => source.read(self.bytes.clone()).await,
+            (Some(view), _) => view.gather(source, &self.bytes, &self.shape, self.dtype).await,
+            (None, Some(blocks)) => {
+                let elements = blocks.decode(&source.read(self.bytes.clone()).await?);
+                Ok(elements.into_iter().flat_map(f32::to_le_bytes).collect())
+            }
         }
     }
 
@@ -88,6 +102,12 @@ impl TensorInfo {
     /// hash holds one block at a time.
     pub fn blocks<'a>(&self, source: &'a dyn ByteSource, block_len: u64) -> TensorBlocks<'a> {
         TensorBlocks { source, block_len, rest: if self.byte_len() == 0 { Vec::new() } else { vec![self.clone()] } }
+    }
+
+    /// Returns whether rows of it are a tensor: those of a quantized one have to consist of whole blocks.
+    pub fn has_whole_rows(&self) -> bool {
+        let row = numel(self.shape.get(1..).unwrap_or(&[]));
+        self.blocks.is_none_or(|blocks| row % blocks.elements() == 0)
     }
 
     /// Returns a range of its rows (the outermost axis) as a tensor.
@@ -121,7 +141,14 @@ impl TensorInfo {
             return None;
         }
         let Some(view) = &self.view else {
-            let middle = self.bytes.start + len;
+            let middle = self.bytes.start
+                + match self.blocks {
+                    Some(blocks) => (len / (blocks.elements() * self.width())).max(1) * blocks.bytes(),
+                    None => len,
+                };
+            if middle >= self.bytes.end {
+                return None;
+            }
             let part = |bytes| TensorInfo { bytes, ..self.clone() };
             return Some((part(self.bytes.start..middle), part(middle..self.bytes.end)));
         };
@@ -194,6 +221,7 @@ mod tests {
             shape: vec![3, 4, 5],
             bytes: 7..127,
             view: Some(View { strides, is_big_endian: false }),
+            blocks: None,
         };
         let whole = pollster::block_on(tensor.read_bytes(&file)).expect("inside the file");
         let element = |i: usize, j: usize, k: usize| 7 + 2 * (i + 15 * j + 3 * k);
@@ -226,6 +254,7 @@ mod tests {
             shape: vec![rows, columns],
             bytes: 0..file.len() as u64,
             view: Some(View { strides: vec![1, rows as u64], is_big_endian: true }),
+            blocks: None,
         };
         let values = pollster::block_on(tensor.read(&file)).expect("inside the file");
         let wrong = (0..rows * columns).find(|&at| values[at] != value(at / columns, at % columns));

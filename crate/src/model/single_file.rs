@@ -2,16 +2,41 @@
 //! depend on the number of layers and levels.
 
 use super::config::{PerLevel, UnetConfig};
-use super::family::FamilyId;
+use super::family::{Family, FamilyId};
+use super::stored::UNET_PREFIXES;
 use std::collections::HashMap;
 
-/// Key prefix of the UNet in single-file checkpoints.
-const PREFIX: &str = "model.diffusion_model.";
-
 /// Infers the UNet's family and config, as far as layer names and sizes depend on them: a checkpoint has
-/// no head and group counts, which are set to 1. Returns None if the file is not such a checkpoint.
+/// no head and group counts, which are set to 1. Returns None if the file has no such UNet.
 pub fn unet_config(shapes: &HashMap<&str, &[usize]>) -> Option<(FamilyId, UnetConfig)> {
-    let shape = |name: &str| shapes.get(format!("{PREFIX}{name}").as_str()).copied();
+    let is_prefix = |prefix: &&&str| shapes.contains_key(format!("{prefix}input_blocks.0.0.weight").as_str());
+    match UNET_PREFIXES.iter().find(is_prefix) {
+        Some(prefix) => ldm_config(&|name| shapes.get(format!("{prefix}{name}").as_str()).copied()),
+        None => {
+            let ldm = of_diffusers(shapes)?;
+            ldm_config(&|name| ldm.get(name).copied())
+        }
+    }
+}
+
+/// Returns the shapes under LDM's names of a UNet with diffusers' names. Without a config, only published layers are
+/// known.
+fn of_diffusers<'a>(shapes: &HashMap<&str, &'a [usize]>) -> Option<HashMap<String, &'a [usize]>> {
+    FamilyId::ALL.into_iter().find_map(|id| {
+        let unet = Family::published(id).ok()?.unet;
+        let stored = |module: &&super::Module| {
+            let keys = ["unet.", ""].map(|prefix| format!("{prefix}{}.weight", module.path));
+            let shape = keys.iter().find_map(|key| shapes.get(key.as_str()).copied())?;
+            // SD 1.x and 2.x differ in the rank and width of their matrices only.
+            let is_same = module.path == "conv_in" || shape == module.weight_shape();
+            is_same.then(|| (format!("{}.weight", module.ldm), shape))
+        };
+        unet.modules().iter().map(stored).collect()
+    })
+}
+
+/// Infers the config from the shape of each tensor, by LDM's names.
+fn ldm_config<'a>(shape: &dyn Fn(&str) -> Option<&'a [usize]>) -> Option<(FamilyId, UnetConfig)> {
     let conv_in = shape("input_blocks.0.0.weight")?;
     let mut levels = vec![Level::default()];
     for index in 1.. {
@@ -31,8 +56,9 @@ pub fn unet_config(shapes: &HashMap<&str, &[usize]>) -> Option<(FamilyId, UnetCo
         return None;
     }
     let text = shape("middle_block.1.transformer_blocks.0.attn2.to_k.weight")?;
-    let linear = shape("middle_block.1.proj_in.weight")?.len() == 2;
     let label = shape("label_emb.0.0.weight");
+    // stable-diffusion.cpp stores matrices as 1x1 kernels. Only SD 1.x has such kernels, and a narrower text encoder.
+    let linear = shape("middle_block.1.proj_in.weight")?.len() == 2 || label.is_some() || text.get(1) == Some(&1024);
     let depth = |level: &Level| level.depth.max(1);
     let mid_norm_key = |depth: usize| format!("middle_block.1.transformer_blocks.{depth}.norm1.weight");
     let mut depths: Vec<usize> = levels.iter().map(depth).collect();
@@ -86,16 +112,23 @@ impl Level {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Family, Unet};
+    use crate::model::Unet;
 
     #[test]
     fn published_configs_are_inferred_from_shapes() {
-        for id in FamilyId::ALL {
+        type Name = fn(&crate::model::Module) -> String;
+        let names: [Name; 4] = [
+            |module| format!("model.diffusion_model.{}", module.ldm),
+            |module| module.ldm.clone(),
+            |module| module.path.clone(),
+            |module| format!("unet.{}", module.path),
+        ];
+        for (id, name) in FamilyId::ALL.into_iter().flat_map(|id| names.map(|name| (id, name))) {
             let unet = Family::published(id).expect("a published config").unet;
             let tensors: Vec<(String, Vec<usize>)> = unet
                 .modules()
                 .iter()
-                .map(|module| (format!("{PREFIX}{}.weight", module.ldm), module.weight_shape()))
+                .map(|module| (format!("{}.weight", name(module)), module.weight_shape()))
                 .collect();
             let shapes = tensors.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())).collect();
             let (family, config) = unet_config(&shapes).expect("a checkpoint");

@@ -58,3 +58,58 @@ pub fn open_clip(prefix: &str, module: &Module, part: &str) -> Option<TensorLoca
         }
     })
 }
+
+/// Key prefixes of the first text encoder, and of SDXL's second one, with transformers' names: of checkpoints, of
+/// stable-diffusion.cpp, of ComfyUI, and of a file of its own.
+const FIRST: [&str; 4] =
+    ["cond_stage_model.transformer.", "conditioner.embedders.0.transformer.", "text_encoders.clip_l.transformer.", ""];
+const SECOND: [&str; 4] = [
+    "cond_stage_model.1.transformer.",
+    "conditioner.embedders.1.transformer.",
+    "text_encoders.clip_g.transformer.",
+    "",
+];
+
+/// Returns the possible locations of a tensor of a text encoder in a checkpoint or in a file of its own.
+pub fn clip_locations(family: FamilyId, component: Component, module: &Module, part: &str) -> Vec<TensorLocation> {
+    let open = open_clip_encoder(family).filter(|(encoder, _)| *encoder == component);
+    let prefixes = if component == Component::TextEncoder2 { SECOND } else { FIRST };
+    // NovelAI's file and merges with it have the names of early transformers.
+    let early = module.path.strip_prefix("text_model.");
+    let paths = [Some(module.path.as_str()), early];
+    let named =
+        prefixes.iter().flat_map(|prefix| paths.iter().flatten().map(move |path| format!("{prefix}{path}.{part}")));
+    let mut locations: Vec<TensorLocation> = named.map(TensorLocation::whole).collect();
+    if let Some((_, prefix)) = open {
+        locations.extend([prefix, ""].iter().filter_map(|prefix| open_clip(prefix, module, part)));
+        locations.extend(prefixes.iter().filter_map(|prefix| split_open_clip(prefix, module, part)));
+    }
+    locations
+}
+
+/// Returns the location of a tensor of OpenCLIP's in files that stable-diffusion.cpp converted: transformers' names, but
+/// the parts of OpenCLIP's fused matrix are numbered, and its text projection stays transposed.
+fn split_open_clip(prefix: &str, module: &Module, part: &str) -> Option<TensorLocation> {
+    if module.path == "text_projection" {
+        let key = format!("{prefix}text_model.text_projection");
+        return Some(TensorLocation { transposed: true, ..TensorLocation::whole(key) });
+    }
+    let (layer, name) = module.path.rsplit_once('.')?;
+    let number = match name {
+        "q_proj" => "",
+        "k_proj" => ".1",
+        "v_proj" => ".2",
+        _ => return None,
+    };
+    Some(TensorLocation::whole(format!("{prefix}{layer}.in_proj.{part}{number}")))
+}
+
+/// Returns the possible locations of a tensor of a UNet, in a checkpoint or in a file of its own.
+pub fn unet_locations(module: &Module, part: &str) -> Vec<TensorLocation> {
+    let ldm = UNET_PREFIXES.iter().map(|prefix| format!("{prefix}{}.{part}", module.ldm));
+    let diffusers = ["unet.", ""].iter().map(|prefix| format!("{prefix}{}.{part}", module.path));
+    ldm.chain(diffusers).map(TensorLocation::whole).collect()
+}
+
+/// Key prefixes of a UNet with LDM's names.
+pub const UNET_PREFIXES: [&str; 3] = ["model.diffusion_model.", "diffusion_model.", ""];

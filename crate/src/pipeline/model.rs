@@ -27,15 +27,11 @@ impl Model {
         Ok(Model::of(name, StableDiffusion::open(folder).await?))
     }
 
-    /// Opens a checkpoint by its header; weights are read when needed. `vae` replaces the checkpoint's VAE,
-    /// or supplies a missing one; `tokenizer` is CLIP's, which these files do not contain.
-    pub async fn open_file(
-        name: &str,
-        file: TensorFile,
-        vae: Option<TensorFile>,
-        tokenizer: Tokenizer,
-    ) -> Result<Model, PipelineError> {
-        Ok(Model::of(name, StableDiffusion::open_file(name, file, vae, tokenizer)?))
+    /// Opens a single-file checkpoint, or a UNet, by its header; weights are read when needed. Other `files`, of text
+    /// encoders or a VAE, replace those of the checkpoint or supply missing ones. `tokenizer` is CLIP's, which such files
+    /// do not contain.
+    pub fn open_files(name: &str, files: Vec<TensorFile>, tokenizer: Tokenizer) -> Result<Model, PipelineError> {
+        Ok(Model::of(name, StableDiffusion::open_files(name, files, tokenizer)?))
     }
 
     fn of(name: &str, opened: OpenedModel<impl ModelSpec + 'static>) -> Model {

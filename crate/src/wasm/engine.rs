@@ -83,23 +83,16 @@ impl Engine {
         self.set_model(model).await
     }
 
-    /// Opens a single-file checkpoint; `merges` is CLIP's gzipped merge list, `vae` a file that replaces
-    /// the checkpoint's own VAE, or undefined.
-    pub async fn open_checkpoint(
-        &self,
-        name: String,
-        place: JsValue,
-        merges: Vec<u8>,
-        vae: JsValue,
-    ) -> Result<JsValue, JsValue> {
+    /// Opens a single-file checkpoint, or a UNet, with other files of its text encoders and VAE, if any: `places` in
+    /// any order. `merges` is CLIP's gzipped merge list.
+    pub async fn open_checkpoint(&self, name: String, places: Array, merges: Vec<u8>) -> Result<JsValue, JsValue> {
         let tokenizer = Tokenizer::clip_from_merges_gz(&merges).map_err(|error| refused(error.into()))?;
-        let open = async |name: &str, place: JsValue| {
-            let opened = TensorFile::open(name.into(), Place::of(&place)?.source).await;
-            opened.map_err(|error| refused(error.into()))
-        };
-        let vae = if vae.is_undefined() { None } else { Some(open("the VAE", vae).await?) };
-        let file = open(&name, place).await?;
-        let model = Model::open_file(&name, file, vae, tokenizer).await.map_err(refused)?;
+        let mut files = Vec::new();
+        for place in places.iter() {
+            let Place { name, source, .. } = Place::of(&place)?;
+            files.push(TensorFile::open(name, source).await.map_err(|error| refused(error.into()))?);
+        }
+        let model = Model::open_files(&name, files, tokenizer).map_err(refused)?;
         self.set_model(model).await
     }
 

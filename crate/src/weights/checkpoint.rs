@@ -45,6 +45,27 @@ pub(super) struct Place {
     file: Rc<TensorFile>,
     pub(super) tensor: TensorInfo,
     transposed: bool,
+    /// A number with which all elements are multiplied (scaled f8).
+    scale: Option<TensorInfo>,
+}
+
+impl Place {
+    /// Reads the elements of a part of the tensor.
+    async fn read(&self, part: &TensorInfo) -> Result<Vec<f32>, WeightsError> {
+        let mut elements = self.file.read(part).await?;
+        if let Some(scale) = &self.scale
+            && let [scale] = self.file.read(scale).await?[..]
+        {
+            elements.iter_mut().for_each(|element| *element *= scale);
+        }
+        Ok(elements)
+    }
+}
+
+/// Returns the tensor with the scale of a tensor, under ComfyUI's names.
+fn scale<'a>(header: &'a Header, key: &str) -> Option<&'a TensorInfo> {
+    let layer = key.strip_suffix(".weight")?;
+    header.get(&format!("{layer}.scale_weight")).or_else(|| header.get(&format!("{key}_scale")))
 }
 
 /// The tensors of a model's networks, found in its files by name and checked by shape.
@@ -102,7 +123,15 @@ impl Checkpoint {
                 if squeezed(&stored) != squeezed(&wanted) {
                     return Err(WeightsError::Shape { name, found: stored, wanted });
                 }
-                let place = Place { file: file.clone(), tensor, transposed: spelled.transposed };
+                let scale = scale(&file.header, &spelled.key).cloned();
+                if let Some(scale) = scale.as_ref().filter(|scale| scale.elements() != 1) {
+                    return Err(WeightsError::Shape {
+                        name: scale.name.clone(),
+                        found: scale.shape.clone(),
+                        wanted: vec![1],
+                    });
+                }
+                let place = Place { file: file.clone(), tensor, transposed: spelled.transposed, scale };
                 self.places.insert(name.clone(), place);
                 self.shapes.insert(name, wanted);
             }
@@ -132,19 +161,21 @@ impl Checkpoint {
     /// Reads the elements of a tensor in the plan's layout.
     pub async fn read(&self, name: &str, layout: Layout) -> Result<Vec<f32>, WeightsError> {
         let place = self.place(name)?;
-        let data = place.file.read(&place.tensor).await?;
+        let data = place.read(&place.tensor).await?;
         Ok(match (place.transposed, place.tensor.shape.as_slice()) {
             (true, &[_, columns]) => transposed(&data, columns),
             (_, shape) => layout.arrange(data, shape),
         })
     }
 
-    /// Returns the lossless storage of a tensor: matrices and kernels in the 16-bit type of their file (f8 as f16);
-    /// vectors, embeddings and other dtypes as f32.
+    /// Returns the storage of a tensor: matrices and kernels in the 16-bit type of their file, f8 and quantized ones as
+    /// f16; vectors, embeddings and other dtypes as f32. Only the products of quantized elements with their scales are
+    /// rounded.
     fn storage(&self, name: &str) -> Result<Storage, WeightsError> {
         let tensor = &self.place(name)?.tensor;
         let is_matrix = self.shape(name).is_some_and(|shape| shape.len() >= 2) && !name.contains("embeddings.");
         Ok(match tensor.dtype {
+            _ if is_matrix && tensor.blocks.is_some() => Storage::F16,
             Dtype::F16 | Dtype::F8_E4M3 | Dtype::F8_E5M2 if is_matrix => Storage::F16,
             Dtype::BF16 if is_matrix => Storage::Bf16,
             _ => Storage::F32,
@@ -205,7 +236,7 @@ impl Checkpoint {
     fn slices(&self, name: &str) -> Result<Vec<(u64, TensorInfo)>, WeightsError> {
         let Place { tensor, transposed, .. } = self.place(name)?;
         let (rows, row) = match tensor.shape.as_slice() {
-            [rows, rest @ ..] if !transposed && !rest.is_empty() => (*rows, numel(rest)),
+            [rows, rest @ ..] if !transposed && !rest.is_empty() && tensor.has_whole_rows() => (*rows, numel(rest)),
             _ => return Ok(vec![(0, tensor.clone())]),
         };
         // An even number of rows, since 16-bit elements are written in pairs.
@@ -219,8 +250,8 @@ impl Checkpoint {
     pub(super) async fn fetch(&self, name: &str, layout: Layout, resident: &Tensor) -> Result<(), WeightsError> {
         let place = self.place(name)?;
         let storage = resident.storage();
-        let is_same_type =
-            matches!((place.tensor.dtype, storage), (Dtype::F16, Storage::F16) | (Dtype::BF16, Storage::Bf16));
+        let is_same_type = place.scale.is_none()
+            && matches!((place.tensor.dtype, storage), (Dtype::F16, Storage::F16) | (Dtype::BF16, Storage::Bf16));
         if place.transposed {
             return Ok(resident.write_at(0, &self.read(name, layout).await?)?);
         }
@@ -232,7 +263,7 @@ impl Checkpoint {
                 let bits = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
                 resident.write_u16_at(first, &layout.arrange(bits, &part.shape))?;
             } else {
-                resident.write_at(first, &layout.arrange(place.file.read(&part).await?, &part.shape))?;
+                resident.write_at(first, &layout.arrange(place.read(&part).await?, &part.shape))?;
             }
         }
         Ok(())
@@ -258,7 +289,7 @@ impl Checkpoint {
                 Entry::Occupied(entry) => entry.into_mut(),
                 Entry::Vacant(entry) => {
                     let row = row as usize;
-                    entry.insert(place.file.read(&place.tensor.rows(row..row + 1)).await?)
+                    entry.insert(place.read(&place.tensor.rows(row..row + 1)).await?)
                 }
             };
             out.extend_from_slice(elements);

@@ -91,7 +91,7 @@ fn compile(device: &str) -> Result<(), Box<dyn Error>> {
             clip_skip: 0,
             encodes_image: true,
         };
-        let model = imagined::open(&imagined::shapes(family), &[], None)?;
+        let model = imagined::open(&imagined::shapes(family), &[], &[])?;
         let images = ImagePlans::new(&model, shape, &config)?;
         let texts = text_plans(&model, shape)?;
         for plan in images.list().into_iter().chain(&texts) {

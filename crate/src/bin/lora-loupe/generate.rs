@@ -32,12 +32,11 @@ pub const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../web/public/demo/
 /// Generate images with a model and any number of LoRAs
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// A diffusers folder or a single-file checkpoint (default: the bundled demo model)
+    /// A diffusers folder, or a single-file checkpoint or UNet, .safetensors or .gguf (default: the bundled demo model)
     #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
-    /// A .safetensors VAE that replaces the checkpoint's own
-    #[arg(long, value_name = "FILE")]
-    vae: Option<PathBuf>,
+    #[command(flatten)]
+    parts: PartArguments,
     /// An adapter, its strength (default 1) and optional block weights; can be repeated
     #[arg(long = "lora", value_name = "FILE=STRENGTH[:IN04=0.2,MID=0]")]
     loras: Vec<Lora>,
@@ -148,6 +147,17 @@ pub struct Arguments {
     web_ui: WebUiArguments,
 }
 
+/// Files with networks of a model.
+#[derive(clap::Args)]
+pub struct PartArguments {
+    /// A VAE that replaces the checkpoint's own, or that a UNet lacks
+    #[arg(long, value_name = "FILE")]
+    vae: Option<PathBuf>,
+    /// A text encoder that replaces the checkpoint's own, or that a UNet lacks; SDXL has two
+    #[arg(long, value_name = "FILE")]
+    text_encoder: Vec<PathBuf>,
+}
+
 /// Parses a value that deserializes from a JSON string.
 fn named<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(json!(text)).map_err(|error| error.to_string())
@@ -158,8 +168,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     pollster::block_on(generate(arguments))
 }
 
-/// Opens a diffusers folder or a single-file checkpoint.
-pub async fn open(path: &Path, vae: Option<&Path>) -> Result<Model, Box<dyn Error>> {
+/// Opens a diffusers folder, or a single-file checkpoint or UNet with the `parts` that it lacks.
+pub async fn open(path: &Path, parts: &PartArguments) -> Result<Model, Box<dyn Error>> {
     let name = files::name(path);
     if path.is_dir() {
         return Ok(Model::open(&name, &Folder::open(path)?).await?);
@@ -167,17 +177,17 @@ pub async fn open(path: &Path, vae: Option<&Path>) -> Result<Model, Box<dyn Erro
     let file = async |path: &Path| -> Result<TensorFile, Box<dyn Error>> {
         Ok(TensorFile::open(files::name(path), Rc::new(files::source(path)?)).await?)
     };
-    let vae = match vae {
-        Some(path) => Some(file(path).await?),
-        None => None,
-    };
-    Ok(Model::open_file(&name, file(path).await?, vae, Tokenizer::clip()).await?)
+    let mut opened = vec![file(path).await?];
+    for part in parts.text_encoder.iter().chain(&parts.vae) {
+        opened.push(file(part).await?);
+    }
+    Ok(Model::open_files(&name, opened, Tokenizer::clip())?)
 }
 
 async fn generate(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let prompts = arguments.template.prompts(&arguments.prompt, arguments.negative.as_deref(), arguments.seed)?;
     let root = arguments.model.clone().unwrap_or_else(|| DEMO.into());
-    let model = open(&root, arguments.vae.as_deref()).await?;
+    let model = open(&root, &arguments.parts).await?;
     let (adapters, adapter_choices) = open_adapters(arguments, &model).await?;
     let (device, config) = open_device(arguments.device).await?;
     let mut session = Session::new(device, config, model);

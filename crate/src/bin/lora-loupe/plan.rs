@@ -1,7 +1,7 @@
 //! `plan` command: steps, FLOPs and memory of generating an image.
 
 use crate::files;
-use crate::generate::{DEMO, open};
+use crate::generate::{DEMO, PartArguments, open};
 use crate::values::size;
 use lora_loupe::gpu::{KernelConfig, Runner};
 use lora_loupe::pipeline::{MemoryRequirements, Shape};
@@ -19,6 +19,8 @@ pub struct Arguments {
     /// A diffusers folder or a single-file checkpoint (default: the bundled demo model)
     #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
+    #[command(flatten)]
+    parts: PartArguments,
     /// Width and height in pixels, e.g. 512x512 (default: the model's native size)
     #[arg(long, value_name = "WxH", value_parser = size)]
     size: Option<(usize, usize)>,
@@ -36,7 +38,7 @@ pub struct Arguments {
 /// Prints the plans of text encoders, UNet and VAE decoder.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let root = arguments.model.clone().unwrap_or_else(|| DEMO.into());
-    let model = pollster::block_on(open(&root, None))?;
+    let model = pollster::block_on(open(&root, &arguments.parts))?;
     let (width, height) = arguments.size.unwrap_or((model.native_size(), model.native_size()));
     let multiple = model.size_multiple();
     if [width, height].iter().any(|&pixels| pixels == 0 || pixels % multiple != 0) {

@@ -1,10 +1,10 @@
-//! Base models in single-file checkpoints (CompVis's LDM, Stability AI's sgm), identified by the keys and
-//! shapes of their tensors.
+//! Base models in single files: complete checkpoints (CompVis's LDM, Stability AI's sgm, stable-diffusion.cpp's GGUF), or
+//! a UNet, text encoders and a VAE from files of their own, identified by the keys and shapes of their tensors.
 
 use super::{REFINER, StableDiffusion, special};
 use crate::model::config::PerLevel;
-use crate::model::stored::{open_clip, open_clip_encoder};
-use crate::model::{Component, Family, FamilyId, TensorLocation, Unet, UnetConfig, Vae, single_file};
+use crate::model::stored::{clip_locations, unet_locations};
+use crate::model::{Clip, Component, Family, FamilyId, TensorLocation, Unet, UnetConfig, Vae, single_file};
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::spec::OpenedModel;
 use crate::samplers::{PredictionType, ScheduleConfig};
@@ -16,36 +16,40 @@ use std::rc::Rc;
 /// Width of SDXL's second text encoder (OpenCLIP bigG), the only one of the refiner.
 const OPEN_CLIP_G: usize = 1280;
 
-/// Returns the key prefix of the family's text encoder with transformers' key names.
-fn clip_prefix(family: FamilyId) -> &'static str {
-    match family {
-        FamilyId::Sd15 | FamilyId::Sd21 => "cond_stage_model.transformer.",
-        FamilyId::Sdxl => "conditioner.embedders.0.transformer.",
-    }
-}
-
 impl StableDiffusion {
-    /// Opens a checkpoint by its header. `vae` replaces the checkpoint's VAE, or supplies a missing one;
-    /// `tokenizer` is CLIP's, which these files do not contain.
-    pub fn open_file(
+    /// Opens a checkpoint, or a UNet, by its header. Other `files`, of text encoders or a VAE, replace those of the
+    /// checkpoint or supply missing ones; `tokenizer` is CLIP's, which these files do not contain.
+    pub fn open_files(
         name: &str,
-        file: TensorFile,
-        vae: Option<TensorFile>,
+        files: Vec<TensorFile>,
         tokenizer: Tokenizer,
     ) -> Result<OpenedModel<StableDiffusion>, PipelineError> {
-        let (family, config) = unet_config(name, &file)?;
+        let mut files: Vec<Rc<TensorFile>> = files.into_iter().map(Rc::new).collect();
+        // Parts are looked for in the other files first.
+        let found = files.iter().enumerate().find_map(|(index, file)| Some((index, inferred_unet(file)?)));
+        let (index, (family, config)) =
+            found.ok_or_else(|| invalid(name, "it is not a Stable Diffusion checkpoint: it has no UNet".into()))?;
+        let file = files.remove(index);
+        files.push(file.clone());
+        let config = completed(name, family, config)?;
         let networks = Family { unet: Unet::new(&config), ..Family::published(family)? };
         let decoder = Family::published_vae(family)?;
         let schedule = schedule(&file, family);
-        let file = Rc::new(file);
+        let sources = Sources::find(family, &networks, &files);
+        sources.check(name, family, &files)?;
         let mut checkpoint = Checkpoint::default();
-        add_networks(&mut checkpoint, family, &networks, &file)?;
-        let vae_file = match vae {
-            Some(vae) => Rc::new(vae),
-            None if file.header.tensors.iter().any(|tensor| tensor.name.starts_with("first_stage_model.")) => file,
-            None => return Err(invalid(name, "it contains no VAE: open a VAE file with it".into())),
-        };
-        add_vae(&mut checkpoint, &decoder, vae_file)?;
+        checkpoint.add_spelled(Component::Unet, &networks.unet.modules(), &[file], &|module, part| {
+            unet_locations(module, part)
+        })?;
+        for ((component, clip), file) in encoders(&networks).into_iter().zip(&sources.encoders) {
+            let file: Vec<_> = file.iter().map(|&index| files[index].clone()).collect();
+            checkpoint.add_spelled(component, &clip.modules(), &file, &|module, part| {
+                clip_locations(family, component, module, part)
+            })?;
+        }
+        if let Some(index) = sources.vae {
+            add_vae(&mut checkpoint, &decoder, files[index].clone())?;
+        }
         let tokenizers = match family {
             FamilyId::Sd15 => vec![tokenizer],
             FamilyId::Sd21 => vec![tokenizer.padded_with_zero()],
@@ -57,28 +61,86 @@ impl StableDiffusion {
     }
 }
 
+/// Returns the text encoders of a family.
+fn encoders(networks: &Family) -> Vec<(Component, &Clip)> {
+    let second = networks.text_encoder_2.as_ref().map(|clip| (Component::TextEncoder2, clip));
+    [(Component::TextEncoder, &networks.text_encoder)].into_iter().chain(second).collect()
+}
+
+/// Indices of the files with a model's text encoders and VAE.
+struct Sources {
+    encoders: Vec<Option<usize>>,
+    vae: Option<usize>,
+}
+
+impl Sources {
+    /// Finds the first file with each network. Text encoders are told apart by their width.
+    fn find(family: FamilyId, networks: &Family, files: &[Rc<TensorFile>]) -> Sources {
+        let encoder = |(component, clip): (Component, &Clip)| {
+            let modules = clip.modules();
+            let norm = modules.iter().find(|module| module.path.ends_with("final_layer_norm"))?;
+            let locations = clip_locations(family, component, norm, "weight");
+            let has = |file: &Rc<TensorFile>| {
+                let found = locations.iter().find_map(|location| file.header.get(&location.key));
+                found.is_some_and(|tensor| tensor.shape == [clip.config.hidden_size])
+            };
+            files.iter().position(has)
+        };
+        let has_vae = |file: &Rc<TensorFile>| {
+            let keys = ["first_stage_model.decoder.conv_in.weight", "decoder.conv_in.weight"];
+            keys.iter().any(|key| file.header.get(key).is_some())
+        };
+        Sources { encoders: encoders(networks).into_iter().map(encoder).collect(), vae: files.iter().position(has_vae) }
+    }
+
+    /// Returns an error that lists all missing networks and files without any network of the model.
+    fn check(&self, name: &str, family: FamilyId, files: &[Rc<TensorFile>]) -> Result<(), PipelineError> {
+        let encoders = match family {
+            FamilyId::Sd15 => &["text encoder CLIP-L"][..],
+            FamilyId::Sd21 => &["text encoder OpenCLIP-H"],
+            FamilyId::Sdxl => &["text encoder CLIP-L", "text encoder OpenCLIP-bigG"],
+        };
+        let missing = encoders.iter().zip(&self.encoders).filter(|(_, file)| file.is_none()).map(|(name, _)| *name);
+        let missing: Vec<&str> = missing.chain(self.vae.is_none().then_some("VAE")).collect();
+        if !missing.is_empty() {
+            let reason = format!("it contains no {}: open files with them too", missing.join(" and no "));
+            return Err(invalid(name, reason));
+        }
+        let is_used = |index| self.vae == Some(index) || self.encoders.contains(&Some(index));
+        match (0..files.len().saturating_sub(1)).find(|&index| !is_used(index)) {
+            Some(index) => {
+                let family = family.label();
+                let reason = format!(
+                    "it contains neither a VAE nor a text encoder of {family}, or another file of the model contains the same"
+                );
+                Err(invalid(&files[index].name, reason))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 /// Builds the error for a file that is not a complete checkpoint of a known size.
 fn invalid(name: &str, reason: String) -> PipelineError {
     PipelineError::InvalidFile { file: name.into(), reason }
 }
 
-/// Infers the UNet's family and config from the shapes of the tensors and completes the config with the published
-/// group and head counts and sizes, which checkpoints do not store. Fails for a model that cannot be run.
-fn unet_config(name: &str, file: &TensorFile) -> Result<(FamilyId, UnetConfig), PipelineError> {
+/// Infers the family and config of the UNet in a file from the shapes of its tensors, if it has one.
+fn inferred_unet(file: &TensorFile) -> Option<(FamilyId, UnetConfig)> {
+    let tensors = file.header.tensors.iter();
     let shapes: HashMap<&str, &[usize]> =
-        file.header.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice())).collect();
-    let (family, mut config) = single_file::unet_config(&shapes).ok_or_else(|| {
-        invalid(name, "it is not a Stable Diffusion checkpoint: it has no UNet under model.diffusion_model".into())
-    })?;
+        tensors.map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice())).collect();
+    single_file::unet_config(&shapes)
+}
+
+/// Completes the config of a UNet with the published group and head counts and sizes, which such files do not store.
+/// Fails for a model that cannot be run.
+fn completed(name: &str, family: FamilyId, mut config: UnetConfig) -> Result<UnetConfig, PipelineError> {
     if config.in_channels != 4 {
         return Err(special(config.in_channels));
     }
     if family == FamilyId::Sdxl && config.cross_attention_dim == OPEN_CLIP_G {
         return Err(PipelineError::Unsupported(REFINER.into()));
-    }
-    if shapes.keys().any(|key| key.ends_with(".scale_weight") || key.ends_with(".weight_scale")) {
-        let kind = "a checkpoint with scaled weights, one scale per tensor (scaled fp8)";
-        return Err(PipelineError::Unsupported(kind.into()));
     }
     if config.block_out_channels.first() != Some(&320) {
         let reason = format!(
@@ -98,34 +160,7 @@ fn unet_config(name: &str, file: &TensorFile) -> Result<(FamilyId, UnetConfig), 
         FamilyId::Sdxl => 128,
     };
     config.addition_time_embed_dim = config.addition_time_embed_dim.map(|_| 256);
-    Ok((family, config))
-}
-
-/// Locates the weights of UNet and text encoders.
-fn add_networks(
-    checkpoint: &mut Checkpoint,
-    family: FamilyId,
-    networks: &Family,
-    file: &Rc<TensorFile>,
-) -> Result<(), WeightsError> {
-    let files = std::slice::from_ref(file);
-    checkpoint.add_spelled(Component::Unet, &networks.unet.modules(), files, &|module, part| {
-        vec![TensorLocation::whole(format!("model.diffusion_model.{}.{part}", module.ldm))]
-    })?;
-    let second = networks.text_encoder_2.as_ref().map(|clip| (Component::TextEncoder2, clip));
-    for (component, clip) in [(Component::TextEncoder, &networks.text_encoder)].into_iter().chain(second) {
-        let open = open_clip_encoder(family).filter(|(encoder, _)| *encoder == component);
-        checkpoint.add_spelled(component, &clip.modules(), files, &|module, part| match open {
-            Some((_, prefix)) => open_clip(prefix, module, part).into_iter().collect(),
-            None => {
-                // NovelAI's file and merges with it have the names of early transformers.
-                let early = module.path.strip_prefix("text_model.");
-                let paths = [Some(module.path.as_str()), early].into_iter().flatten();
-                paths.map(|path| TensorLocation::whole(format!("{}{path}.{part}", clip_prefix(family)))).collect()
-            }
-        })?;
-    }
-    Ok(())
+    Ok(config)
 }
 
 /// Locates the weights of the VAE, in a checkpoint or in a file of its own with LDM's or diffusers' keys.
