@@ -7,6 +7,7 @@ pub mod containers;
 pub mod draw;
 pub mod edits;
 pub mod end_to_end;
+pub mod gguf;
 pub mod golden;
 pub mod imagined;
 pub mod kernels;

@@ -7,6 +7,7 @@
  *     CHROME_PATH=/usr/bin/chromium node tests/make/full_size.mjs                        # every case
  *     CHROME_PATH=/usr/bin/chromium node tests/make/full_size.mjs lora --size 64         # one, smaller
  *     node tests/make/full_size.mjs lora --only native                                   # or chromium
+ *     node tests/make/full_size.mjs a1111 --size 64 --device cpu                         # without graphics card
  *     node tests/make/full_size.mjs table
  *
  * Files and results are kept in the system's folder for temporary files. Cases with a stored result are skipped, so an
@@ -25,14 +26,19 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const FOLDER = join(tmpdir(), 'lora-loupe-full-size');
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
-  options: { size: { type: 'string', default: '512' }, only: { type: 'string' } },
+  options: {
+    size: { type: 'string', default: '512' },
+    only: { type: 'string' },
+    device: { type: 'string', default: 'gpu' },
+  },
 });
 /** Width and height of SD 1.5's images in pixels; SDXL's are twice as large. */
 const SIZE = Number(options.size);
+const IS_ON_CPU = options.device === 'cpu';
 /** Timeout in ms for a case in a page. */
 const PATIENCE = 4 * 3_600_000;
-/** Maximum wasm memory of the engine in MiB, for any checkpoint. */
-const MEMORY = 256;
+/** Maximum wasm memory of the engine in MiB, for any checkpoint; on the CPU, weights are in it. */
+const MEMORY = IS_ON_CPU ? 4096 : 256;
 /** Maximum relative distance of outputs of two software rasterizers, which sum in f32 in another order. */
 const DISTANCE = 2e-5;
 /** Maximum difference of pixel values in levels of 255, and the share that may differ: values between two levels may be rounded either way. */
@@ -73,10 +79,17 @@ function image(what, { strength = 0, ...more } = {}) {
   return { what, family: 'sd15', shape: shape(SIZE, true, recipe.denoise !== undefined), recipe };
 }
 
+/** Returns a case that generates an SD 1.5 image as a program does. */
+function program(program) {
+  const prompt = program === 'diffusers' ? 'a red apple' : 'a (red:1.3) apple';
+  return image(`SD 1.5 as ${program} draws it`, { program, prompt, sampler: 'dpmpp_2m', steps: 4 });
+}
+
 /** Returns a case that calls a network once, for an image of `size`. */
-const call = (what, family, size, network) => ({
+const call = (what, family, size, network, blocks) => ({
   what,
   family,
+  blocks,
   shape: shape(size, false, false),
   network: network(size / 8),
 });
@@ -105,11 +118,17 @@ const CASES = {
   plain: image('SD 1.5 without LoRA'),
   // Two of the seven steps remain.
   img2img: image('SD 1.5 with a LoRA, image to image', { strength: 1, steps: 7, denoise: 0.3 }),
+  // The prompt has emphasis, which A1111 and ComfyUI compute in different ways.
+  diffusers: program('diffusers'),
+  a1111: program('a1111'),
+  comfyui: program('comfyui'),
   'sd15-decoder': call('SD 1.5, VAE decoder', 'sd15', SIZE, decoder),
   'sd15-unet': call('SD 1.5, one call of the UNet', 'sd15', SIZE, unet),
   'sdxl-decoder': call('SDXL, VAE decoder', 'sdxl', 2 * SIZE, decoder),
   'sdxl-unet': call('SDXL, one call of the UNet', 'sdxl', SIZE, unet),
   'sdxl-unet-native-size': call('SDXL, one call of the UNet at its native size', 'sdxl', 2 * SIZE, unet),
+  'sdxl-q8_0': call('SDXL in GGUF, Q8_0, one call of the UNet', 'sdxl', SIZE, unet, 'q8_0'),
+  'sdxl-q4_k': call('SDXL in GGUF, Q4_K, one call of the UNet', 'sdxl', SIZE, unet, 'q4_k'),
   'sd15-load': load('SD 1.5, the UNet loaded', 'sd15'),
   'sdxl-load': load('SDXL, the UNet loaded', 'sdxl'),
 };
@@ -121,19 +140,23 @@ for (const name of wanted)
   if (!CASES[name]) throw new Error(`there is no case ${name}; there are ${Object.keys(CASES).join(', ')}`);
 
 for (const family of ['sd15', 'sdxl'])
-  await run(
-    family,
-    wanted.filter((name) => CASES[name].family === family),
-  );
+  for (const blocks of [undefined, 'q8_0', 'q4_k'])
+    await run(
+      family,
+      blocks,
+      wanted.filter((name) => CASES[name].family === family && CASES[name].blocks === blocks),
+    );
 console.log(table());
 
-/** Runs the cases of a family in one page, and each natively afterwards. */
-async function run(family, names) {
+/** Runs the cases of a family's file in one page, and each natively afterwards. */
+async function run(family, blocks, names) {
   const isLeft = (name, where) =>
     (options.only ?? where) === where && !result(name)[where] && !(where === 'native' && CASES[name].load);
   const left = names.filter((name) => isLeft(name, 'chromium') || isLeft(name, 'native'));
   if (!left.length) return;
-  const checkpoint = made(`${family}.safetensors`, (file) => tool('make', family, file));
+  const checkpoint = made(blocks ? `${family}-${blocks}.gguf` : `${family}.safetensors`, (file) =>
+    tool('make', family, file, ...(blocks ? [blocks] : [])),
+  );
   const lora = made('lora.safetensors', (file) => tool('lora', file));
   const sha256 = createHash('sha256').update(readFileSync(lora)).digest('hex');
   let browser;
@@ -146,7 +169,15 @@ async function run(family, names) {
       if (isLeft(name, 'chromium')) {
         browser ??= await opened(family, checkpoint, lora, sha256);
         console.log(`${name}: ${what}`);
-        const asked = { family, recipe, network, load, shape, start: start?.toString('base64') };
+        const asked = {
+          family,
+          recipe,
+          network,
+          load,
+          shape,
+          start: start?.toString('base64'),
+          device: options.device,
+        };
         const { answer, png, ...chromium } = await browser.page.evaluate(inChromium, asked);
         if (browser.errors.length) throw new Error(browser.errors.join('\n'));
         writeFileSync(out('chromium'), Buffer.from(answer, 'base64'));
@@ -157,7 +188,7 @@ async function run(family, names) {
         if (start) writeFileSync(out('start'), start);
         const asked = { checkpoint, lora, shape, recipe, network, start: start && out('start'), out: out('native') };
         writeFileSync(out('case.json'), JSON.stringify(asked));
-        keep(name, { native: JSON.parse(tool('run', out('case.json'))) });
+        keep(name, { native: JSON.parse(tool('run', out('case.json'), ...(IS_ON_CPU ? ['cpu'] : []))) });
       }
       const { chromium, native } = result(name);
       if (chromium && native && (recipe ?? network)) {
@@ -195,7 +226,7 @@ async function opened(family, checkpoint, lora, sha256) {
   await page.setInputFiles('#checkpoint', checkpoint);
   await page.setInputFiles('#lora', lora);
   const merges = readFileSync(join(ROOT, 'crate/src/text/clip_merges.txt.gz')).toString('base64');
-  const seconds = await page.evaluate(open, { family, merges, sha256 });
+  const seconds = await page.evaluate(open, { family, merges, sha256, device: options.device });
   console.log(`Chromium ${site.browser.version()}: ${family} opened in ${seconds.toFixed(1)} s`);
   return { site, page, errors };
 }
@@ -262,31 +293,31 @@ function check(name, { chromium, native, apart, looks }) {
 }
 
 /** Runs in the page: opens an engine in the same way as the app's worker. */
-async function open({ family, merges, sha256 }) {
+async function open({ family, merges, sha256, device }) {
   const { default: init } = await import('/pkg/engine.js');
   globalThis.goldens = await import('/tests/browser/goldens.js');
   globalThis.engine = await goldens.engine();
   globalThis.wasm = await init();
   const file = (id) => ({ file: document.querySelector(id).files[0] });
+  await engine.choose_device(device);
   engine.remember(sha256, file('#lora'));
   const started = performance.now();
   await engine.open_checkpoint(
     family,
-    file('#checkpoint'),
+    [{ ...file('#checkpoint'), name: family }],
     Uint8Array.from(atob(merges), (c) => c.charCodeAt(0)),
-    undefined,
   );
   return (performance.now() - started) / 1000;
 }
 
 /** Runs in the page: runs one case and returns the seconds of its stages. */
-async function inChromium({ family, recipe, network, load, shape, start }) {
+async function inChromium({ family, recipe, network, load, shape, start, device }) {
   const base64 = (bytes) => {
     let text = '';
     for (let at = 0; at < bytes.length; at += 32768) text += String.fromCharCode(...bytes.subarray(at, at + 32768));
     return btoa(text);
   };
-  const { adapter } = await engine.gpu();
+  const adapter = device === 'cpu' ? 'CPU' : (await engine.gpu()).adapter;
   const stages = {};
   let [stage, since, told] = ['', 0, ''];
   const begin = (next, step) => {

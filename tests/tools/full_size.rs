@@ -1,14 +1,13 @@
 //! Writes full-size checkpoints with synthetic weights, and runs cases of tests/make/full_size.mjs natively on this
 //! machine's GPU or, with `cpu`, on its CPU.
 //!
-//!     full_size make sd15|sd21|sdxl FILE
+//!     full_size make sd15|sd21|sdxl FILE [q8_0|q4_k]
 //!     full_size lora FILE
 //!     full_size run CASE.json [cpu]
 //!
 //! A case is what the script passes to the engine in Chromium. The result is written to `out`: pixels as bytes and a
 //! PNG next to them, or a network's output as f32. Times and memory are printed as JSON.
 
-use half::f16;
 use lora_loupe::device::Device;
 use lora_loupe::formats::source::FileSource;
 use lora_loupe::formats::{Dtype, Header, TensorInfo};
@@ -21,6 +20,7 @@ use lora_loupe::plan::Source;
 use lora_loupe::text::Tokenizer;
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use lora_loupe_tests::numbers::numbers;
+use lora_loupe_tests::gguf::{self, Kind};
 use lora_loupe_tests::{golden, synthetic};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -42,51 +42,102 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["make", family, file] => make(family, Path::new(file)),
+        ["make", family, file, "q8_0"] => make_gguf(family, Path::new(file), Kind::Q8_0),
+        ["make", family, file, "q4_k"] => make_gguf(family, Path::new(file), Kind::Q4K),
         ["lora", file] => Ok(synthetic::write(Path::new(file), synthetic::Network::Sd15, RANK)?),
         ["run", case, ref device @ ..] if matches!(device, [] | ["cpu"]) => {
             let case = serde_json::from_slice(&std::fs::read(case)?)?;
             println!("{}", pollster::block_on(run(&case, device.is_empty()))?);
             Ok(())
         }
-        _ => Err("full_size make sd15|sd21|sdxl FILE, full_size lora FILE, or full_size run CASE.json [cpu]".into()),
+        _ => Err("full_size make sd15|sd21|sdxl FILE [q8_0|q4_k], full_size lora FILE, or full_size run CASE.json [cpu]".into()),
     }
 }
 
-/// Writes a single-file checkpoint in f16. Norm weights are 1, biases 0, and the other weights are scaled so that
-/// activations keep their magnitude.
-fn make(family: &str, path: &Path) -> Result<(), Box<dyn Error>> {
+/// Number of elements that are written at once, a multiple of all block lengths.
+const SLICE: usize = 1 << 20;
+
+/// Returns the published tensors of a family.
+fn shapes(family: &str) -> Result<BTreeMap<String, Vec<usize>>, Box<dyn Error>> {
     let shapes = File::open(golden::path(&format!("golden/single_file/{family}.json.gz")))?;
-    let shapes: BTreeMap<String, Vec<usize>> = serde_json::from_reader(flate2::read::GzDecoder::new(shapes))?;
+    Ok(serde_json::from_reader(flate2::read::GzDecoder::new(shapes))?)
+}
+
+/// Writes a single-file checkpoint in f16.
+fn make(family: &str, path: &Path) -> Result<(), Box<dyn Error>> {
     let mut at = 0;
     let tensor = |(name, shape): (String, Vec<usize>)| {
         let from = at;
         at += 2 * numel(&shape);
         TensorInfo::contiguous(name, Dtype::F16, shape, from..at)
     };
-    let tensors: Vec<TensorInfo> = shapes.into_iter().map(tensor).collect();
+    let tensors: Vec<TensorInfo> = shapes(family)?.into_iter().map(tensor).collect();
     let mut out = BufWriter::new(File::create(path)?);
     Header::of(tensors.clone(), BTreeMap::new()).write(&mut out)?;
-    let block = numbers(1, 1 << 20, 1.0, 0.0);
+    let synthetic = Synthetic { block: numbers(1, SLICE, 1.0, 0.0) };
     for (index, tensor) in tensors.iter().enumerate() {
-        let inputs = numel(tensor.shape.get(1..).unwrap_or(&[]));
-        let scale = (3.0 / inputs as f32).sqrt() * gain(&tensor.name);
+        synthetic.write(index, &tensor.name, &tensor.shape, Kind::F16, &mut out)?;
+    }
+    println!("{}: {at} bytes of tensors", path.display());
+    Ok(out.flush()?)
+}
+
+/// Writes the same checkpoint as GGUF: matrices with rows of whole blocks in blocks, vectors in f32, the rest in f16.
+fn make_gguf(family: &str, path: &Path, kind: Kind) -> Result<(), Box<dyn Error>> {
+    let kind_of = |shape: &[usize]| match shape {
+        [_, columns] if columns % 256 == 0 => kind,
+        [] | [_] => Kind::F32,
+        _ => Kind::F16,
+    };
+    let tensors = shapes(family)?.into_iter().map(|(name, shape)| {
+        let kind = kind_of(&shape);
+        (name, shape, kind)
+    });
+    let tensors: Vec<(String, Vec<usize>, Kind)> = tensors.collect();
+    let mut out = BufWriter::new(File::create(path)?);
+    out.write_all(&gguf::header(&tensors))?;
+    let synthetic = Synthetic { block: numbers(1, SLICE, 1.0, 0.0) };
+    for (index, (name, shape, kind)) in tensors.iter().enumerate() {
+        let written = synthetic.write(index, name, shape, *kind, &mut out)?;
+        out.write_all(&vec![0; host_len(written.next_multiple_of(32) - written)])?;
+    }
+    Ok(out.flush()?)
+}
+
+/// Synthetic weights. Norm weights are 1, biases 0, and the other weights are scaled so that activations keep their
+/// magnitude.
+struct Synthetic {
+    block: Vec<f32>,
+}
+
+impl Synthetic {
+    /// Writes the elements of the tensor with this index and returns the number of bytes.
+    fn write(
+        &self,
+        index: usize,
+        name: &str,
+        shape: &[usize],
+        kind: Kind,
+        out: &mut impl Write,
+    ) -> Result<u64, Box<dyn Error>> {
+        let block = &self.block;
+        let inputs = numel(shape.get(1..).unwrap_or(&[]));
+        let scale = (3.0 / inputs as f32).sqrt() * gain(name);
         let random = |at: usize| block[(at + index * 7919) % block.len()] * scale;
-        let number = |at: usize| match tensor.shape.as_slice() {
-            [] | [_] if tensor.name.ends_with("weight") => 1.0,
-            [] | [_] => bias(&tensor.name, at),
+        let number = |at: usize| match shape {
+            [] | [_] if name.ends_with("weight") => 1.0,
+            [] | [_] => bias(name, at),
             // Mostly of one sign and smooth, so that images look like clouds and not like noise.
             [_, _, 3, 3] => (0.9 * random(at / 9) + 0.44 * random(at)) * SMOOTHING[at % 9],
             _ => random(at),
         };
-        let elements = host_len(tensor.elements());
-        let slice =
-            |from: usize| (from..elements.min(from + (1 << 20))).flat_map(|at| f16::from_f32(number(at)).to_le_bytes());
-        for from in (0..elements).step_by(1 << 20) {
-            out.write_all(&slice(from).collect::<Vec<u8>>())?;
+        let elements = host_len(numel(shape));
+        for from in (0..elements).step_by(SLICE) {
+            let slice: Vec<f32> = (from..elements.min(from + SLICE)).map(number).collect();
+            out.write_all(&kind.encode(&slice))?;
         }
+        Ok(kind.bytes(elements as u64))
     }
-    println!("{}: {at} bytes of tensors", path.display());
-    Ok(out.flush()?)
 }
 
 /// Returns an extra factor for a weight: for latents of about unit variance after scaling, and for decoded values

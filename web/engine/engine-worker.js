@@ -18,9 +18,9 @@ const calls = {
     await engine.choose_device(device);
     return engine.open_model(name, files.map(found));
   },
-  openCheckpoint: async (engine, { device, name, place, merges, vae }) => {
+  openCheckpoint: async (engine, { device, name, places, merges }) => {
     await engine.choose_device(device);
-    return engine.open_checkpoint(name, found(place), merges, vae && found(vae));
+    return engine.open_checkpoint(name, places.map(found), merges);
   },
   estimate: (engine, { recipe }) => engine.estimate(recipe),
   generate: drawn,

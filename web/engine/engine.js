@@ -44,13 +44,13 @@ export class EngineClient extends Client {
    * @param {string} key
    * @param {"gpu" | "cpu"} device
    * @param {string} name
-   * @param {{ place: Place, merges: Uint8Array, vae?: Place }} parts a single-file checkpoint, CLIP's gzipped merges,
-   * and a VAE in place of its own
+   * @param {{ places: Place[], merges: Uint8Array }} files a checkpoint or a UNet, with other files of its text encoders
+   * and its VAE, and CLIP's gzipped merges
    * @returns {Promise<import("./types.d.ts").ModelInfo>}
    */
-  async openCheckpoint(key, device, name, { place, merges, vae }) {
-    await this.allReached(vae ? [place, vae] : [place]);
-    const model = await this.call("openCheckpoint", { device, name, place, merges, vae });
+  async openCheckpoint(key, device, name, { places, merges }) {
+    const given = { device, name, places: await this.allReached(places), merges };
+    const model = await this.call("openCheckpoint", given);
     this.model = key;
     return model;
   }

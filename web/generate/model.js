@@ -116,11 +116,8 @@ export class BaseModel {
     if (folder) return this.#engine.openModel(key, device, name, folder);
     const place = keptOf(chosen);
     if (!place) throw { kind: "no_model", message: t("error.gone", { name }) };
-    return this.#engine.openCheckpoint(key, device, name, {
-      place,
-      merges: await clipMerges(),
-      vae: vae ? keptOf(vae.id) : undefined,
-    });
+    const parts = vae ? [keptOf(vae.id)].filter((part) => part !== undefined) : [];
+    return this.#engine.openCheckpoint(key, device, name, { places: [place, ...parts], merges: await clipMerges() });
   }
 
   /** The chosen model, opened before it is asked for; what goes wrong is a remark already. */

@@ -589,6 +589,8 @@ export default {
   "form.cut": "{n} Tokens über der Grenze werden ignoriert. AUTOMATIC1111 (Erweitert) erlaubt lange Prompts.",
   "form.prompts": "Prompts, die das Demo-Modell gut kennt",
   "form.negative": "Negativer Prompt",
+  "form.size": "Größe",
+  "form.size_other": "andere",
   "form.width": "Breite",
   "form.height": "Höhe",
   "form.seed": "Seed",
@@ -655,6 +657,8 @@ export default {
   "option.as_is": "unverändert",
 
   "stack.label": "LoRAs",
+  "few.says": "{name} ist dem Namen nach für wenige Schritte gemacht ({method}).",
+  "few.apply": "{steps} Schritte, CFG {guidance}, {sampler} nehmen",
   "stack.add": "Noch ein LoRA",
   "stack.live": "Beim Schieben neu erzeugen",
   "stack.none": "Keines",

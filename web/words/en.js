@@ -588,6 +588,8 @@ export default {
   "form.cut": "{n} tokens over the limit will be ignored. AUTOMATIC1111 (Advanced) allows long prompts.",
   "form.prompts": "Prompts that the demo model knows well",
   "form.negative": "Negative prompt",
+  "form.size": "Size",
+  "form.size_other": "other",
   "form.width": "Width",
   "form.height": "Height",
   "form.seed": "Seed",
@@ -654,6 +656,8 @@ export default {
   "option.as_is": "unchanged",
 
   "stack.label": "LoRAs",
+  "few.says": "By its name, {name} was made for few steps ({method}).",
+  "few.apply": "Use {steps} steps, CFG {guidance}, {sampler}",
   "stack.add": "Add another LoRA",
   "stack.live": "Regenerate while dragging",
   "stack.none": "None",

@@ -589,6 +589,8 @@ export default {
   "form.cut": "超出上限的 {n} 个词元会被忽略。选择 AUTOMATIC1111（高级）可使用长提示词。",
   "form.prompts": "演示模型熟悉的提示词",
   "form.negative": "反向提示词",
+  "form.size": "尺寸",
+  "form.size_other": "其他",
   "form.width": "宽度",
   "form.height": "高度",
   "form.seed": "种子",
@@ -655,6 +657,8 @@ export default {
   "option.as_is": "不变",
 
   "stack.label": "LoRA 列表",
+  "few.says": "从名称看，{name} 是为少步数生成而训练的（{method}）。",
+  "few.apply": "改用 {steps} 步、CFG {guidance}、{sampler}",
   "stack.add": "再加一个 LoRA",
   "stack.live": "拖动时重新生成",
   "stack.none": "无",

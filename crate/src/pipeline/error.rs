@@ -23,6 +23,9 @@ pub enum PipelineError {
     /// A model file that cannot be read or does not fit.
     #[error("{file}: {reason}")]
     InvalidFile { file: String, reason: String },
+    /// A file with a UNet whose text encoders or VAE are in other files.
+    #[error("{file} contains a UNet of {family}, but no {}: open files with them too", .missing.join(" and no "))]
+    MissingParts { file: String, family: &'static str, missing: Vec<&'static str> },
     /// A model or pipeline that is not supported.
     #[error("this is {0}; only Stable Diffusion 1.x, 2.x and XL text-to-image models are supported")]
     Unsupported(String),
@@ -98,6 +101,7 @@ impl PipelineError {
             PipelineError::NoAdapter { .. }
             | PipelineError::NoUpscaler(_)
             | PipelineError::Weights(WeightsError::Delta { .. }) => "adapter",
+            PipelineError::MissingParts { .. } => "parts",
             PipelineError::Recipe { .. } | PipelineError::Schedule(_) => "recipe",
             _ => "model",
         }

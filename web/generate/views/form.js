@@ -1,6 +1,7 @@
 /** What to draw: prompt, LoRA and its strength first, the rest below. */
 
 import { html, nothing } from "lit-html";
+import { live } from "lit-html/directives/live.js";
 import { MOST_SEED, RANDOM_SEED } from "../../form.js";
 import { activeRows } from "../../recipe.js";
 import { sizeStep, upscalers } from "../../select.js";
@@ -8,6 +9,8 @@ import { t, word } from "../../words.js";
 import { advancedView } from "./advanced.js";
 import { estimateView } from "../../device/views/device.js";
 import { baseView } from "./base.js";
+import { fewStepsView } from "./few-steps.js";
+import { modelSizes } from "../sizes.js";
 import { choiceField, digitsInto, numberField, numberInput } from "../../ui/fields.js";
 import { dice, recycle } from "../../ui/icons.js";
 import { promptView } from "./prompt.js";
@@ -36,8 +39,8 @@ export function formView(state, send) {
         <summary>${t("templates.title")}</summary>
         ${insideView(state.templates, send)}
       </details>
-      ${stackView(state, send)} ${numbersView(state, change, send)} ${startView(start, mask, form, change, send)}
-      ${advancedView(form, state.base.info, upscalers(state), change)}
+      ${stackView(state, send)} ${fewStepsView(state, change)} ${numbersView(state, change, send)}
+      ${startView(start, mask, form, change, send)} ${advancedView(form, state.base.info, upscalers(state), change)}
       <button class="button primary" id="generate" type="submit" aria-disabled=${ready ? "false" : "true"}>
         ${device.status === "checking" ? t("form.checking") : t("form.generate")}
       </button>
@@ -60,7 +63,8 @@ function numbersView(state, change, send) {
       ${
         base.chosen === "demo"
           ? nothing
-          : html`${numberField(t("form.width"), "width", form.width, size, change)}
+          : html`${sizesView(form, base.info, change)}
+            ${numberField(t("form.width"), "width", form.width, size, change)}
             ${numberField(t("form.height"), "height", form.height, size, change)}`
       }
       ${seedView(state, change, send)}
@@ -82,6 +86,29 @@ function numbersView(state, change, send) {
       ${numberField(t("form.batch"), "batch", form.batch, { min: 1, max: 100, step: 1 }, change)}
     </div>
   `;
+}
+
+/**
+ * The sizes that the model was trained on.
+ * @param {Form} form @param {State["base"]["info"]} info @param {(change: Partial<Form>) => void} change
+ */
+function sizesView({ width, height }, info, change) {
+  const sizes = modelSizes(info).map(([width, height]) => `${width}x${height}`);
+  if (!sizes.length) return nothing;
+  const now = sizes.find((size) => size === `${width}x${height}`) ?? "";
+  const choose = (/** @type {Event} */ { target }) => {
+    const [width, height] = /** @type {HTMLSelectElement} */ (target).value.split("x").map(Number);
+    if (height) change({ width, height });
+  };
+  return html`<label class="field whole">
+    <span>${t("form.size")}</span>
+    <select id="size" @change=${choose}>
+      <option value="" .selected=${live(now === "")}>${t("form.size_other")}</option>
+      ${sizes.map(
+        (size) => html`<option value=${size} .selected=${live(size === now)}>${size.replace("x", " × ")}</option>`,
+      )}
+    </select>
+  </label>`;
 }
 
 /**

@@ -101,10 +101,9 @@ impl Sources {
             FamilyId::Sdxl => &["text encoder CLIP-L", "text encoder OpenCLIP-bigG"],
         };
         let missing = encoders.iter().zip(&self.encoders).filter(|(_, file)| file.is_none()).map(|(name, _)| *name);
-        let missing: Vec<&str> = missing.chain(self.vae.is_none().then_some("VAE")).collect();
+        let missing: Vec<&'static str> = missing.chain(self.vae.is_none().then_some("VAE")).collect();
         if !missing.is_empty() {
-            let reason = format!("it contains no {}: open files with them too", missing.join(" and no "));
-            return Err(invalid(name, reason));
+            return Err(PipelineError::MissingParts { file: name.into(), family: family.label(), missing });
         }
         let is_used = |index| self.vae == Some(index) || self.encoders.contains(&Some(index));
         match (0..files.len().saturating_sub(1)).find(|&index| !is_used(index)) {
