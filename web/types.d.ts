@@ -62,6 +62,8 @@ export type Entry = {
   size: number;
   /** Where it lies, if that is not here. */
   address?: string;
+  /** It was open in the last visit, whose stack of LoRAs stays as it was. */
+  returns?: boolean;
   /** "header": only the header was read, and the rest waits for a click; the file lies far away. */
   status: "reading" | "header" | "read" | "failed";
   /** While it is read: what its header says. */

@@ -51,24 +51,25 @@ it('a file that comes back takes its row of the stack again', async () => {
   assert.deepEqual(session.rows, []);
 });
 
-it('both LoRAs of a stack come back, whichever is read first', async () => {
+it('the LoRAs of a stack come back, and no other file takes a place in it, whichever is read first', async () => {
   for (const first of [0, 1]) {
     const page = await openPage();
     const names = ['a.safetensors', 'b.safetensors'];
     const row = { id: 'file:9', on: true, strength: 0.4, textEncoder: null, blocks: '' };
     const rows = names.map((name) => ({ ...row, name }));
     page.send({ type: 'session/restored', form: storedForm({}), usual: null, rows, drawings: [] });
-    for (const name of names) page.send({ type: 'files/dropped', files: [file(name)], folders: [], place: '' });
-    await page.until('both files', ({ files }) => files.length === 2);
+    for (const name of [...names, 'beside.safetensors'])
+      page.send({ type: 'files/dropped', files: [file(name)], folders: [], place: 'session' });
+    await page.until('all files', ({ files }) => files.length === 3);
     const { files } = page.state();
-    for (const at of [first, 1 - first])
-      page.send({ type: 'files/read', id: files[at].id, report: report(names[at]), fixes: [] });
+    for (const at of [first, 2, 1 - first])
+      page.send({ type: 'files/read', id: files[at].id, report: report(files[at].name), fixes: [] });
     assert.deepEqual(
       page
         .state()
         .form.loras.map(({ id, strength }) => [id, strength])
         .sort(),
-      files.map(({ id }) => [id, 0.4]),
+      files.slice(0, 2).map(({ id }) => [id, 0.4]),
     );
   }
 });

@@ -62,7 +62,7 @@ function use({ as, name, config, chosen }, what, send) {
   else if (as === "vae") send({ type: "vae/taken", vae: { id: keepNew("vae", what), name } });
   else {
     const beside = config === undefined ? [] : [new File([config], "adapter_config.json")];
-    send({ type: "files/dropped", files: [what, ...beside], folders: [], place: "" });
+    send({ type: "files/dropped", files: [what, ...beside], folders: [], place: "session" });
   }
 
   /** @param {string} id @param {"file" | "folder"} kind */

@@ -70,7 +70,9 @@ export class Opening {
     if (place === "base") return [...rest, ...inside.map(({ file }) => file)].forEach((file) => this.#useFile(file));
     const entries = [...keepDropped(await together(rest)), ...keepDropped(await Promise.all(inside.map(withConfig)))];
     if (entries.length > MOST_TABS || inside.length > 1) return this.#looking.list(entries);
-    for (const { id, file } of entries) this.#send({ type: "files/added", entry: newEntry(id, file), select: true });
+    const returns = place === "session";
+    for (const { id, file } of entries)
+      this.#send({ type: "files/added", entry: { ...newEntry(id, file), returns }, select: true });
     await this.#looking.read(entries.map(({ id }) => id));
   }
 

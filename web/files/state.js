@@ -73,7 +73,10 @@ function select(state, id) {
  */
 function withReadLora(state, id, file) {
   const row = state.session.rows.find(({ name }) => name === file);
-  if (!row) return id === state.selected && canRun(state, id) ? { ...state, form: withLora(state.form, id) } : state;
+  if (!row) {
+    const takes = id === state.selected && !entryById(state, id)?.returns && canRun(state, id);
+    return takes ? { ...state, form: withLora(state.form, id) } : state;
+  }
   const { name, ...rest } = row;
   const session = { ...state.session, rows: state.session.rows.filter((each) => each !== row) };
   const loras = [
