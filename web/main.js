@@ -28,7 +28,7 @@ const readers = new Readers(inspector, () => client(InspectorClient, inspectorAd
 
 /** @param {string} message */
 function crashed(message) {
-  store.send({ type: "notice/raised", title: t("error.engine"), message: t("error.engine_says", { message }) });
+  store.send({ type: "notice/raised", title: t("error.engine"), message: message });
 }
 
 /**

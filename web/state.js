@@ -51,7 +51,7 @@ export const initialState = {
   library: FIRST_LIBRARY,
   link: null,
   asked: null,
-  session: { rows: [], waiting: [], kept: false },
+  session: { rows: [], waiting: [], lost: [], kept: false },
   smooth: true,
   notices: [],
   toasts: [],

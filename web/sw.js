@@ -1,6 +1,6 @@
 /**
- * Requests of the page -> kept files: page and inspector as one version, engine and demo once they were
- * used. Files shared with the app -> the page.
+ * Requests of the page -> kept files: page and inspector as one version, engine, demo and languages once they were
+ * used or asked for. Files shared with the app -> the page.
  */
 
 import { cleanupOutdatedCaches, precacheAndRoute } from "workbox-precaching";
@@ -11,37 +11,42 @@ const scope = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (s
 
 /** Every file of dist/; the build puts the list here. @type {{ url: string, revision: string | null }[]} */
 const files = /** @type {any} */ (self).__WB_MANIFEST;
-const isDemo = (/** @type {{ url: string }} */ { url }) => url.startsWith("demo/") && url !== "demo/demo.json";
-/** The engine is kept once images were generated with it. */
-const isEngine = (/** @type {{ url: string }} */ { url }) => /^assets\/engine/.test(url);
-/** Texts in languages other than English are kept once they are used. */
-const isLanguage = (/** @type {{ url: string }} */ { url }) => /^assets\/(de|zh)-/.test(url);
-const isLazy = (/** @type {{ url: string }} */ file) => isDemo(file) || isLanguage(file) || isEngine(file);
 
-/** Where the demo, other languages and shared files are kept. app.js reads the second. */
+/**
+ * The part of the page that a file belongs to, if not every visit has it: the demo, the engine or the texts of a
+ * language other than English. Each is kept once it is used, or when the page asks for it.
+ * @param {{ url: string }} file
+ */
+function partOf({ url }) {
+  if (url.startsWith("demo/") && url !== "demo/demo.json") return "demo";
+  if (/^assets\/engine/.test(url)) return "engine";
+  return /^assets\/(?:report\.)?(de|zh)-/.exec(url)?.[1] ?? "";
+}
+
+/** Where these parts and shared files are kept. app.js reads the second. */
 const { pathname } = new URL(scope.registration.scope);
 const DEMO = scopedName("demo", pathname);
 const SHARED = scopedName("shared", pathname);
 
 cleanupOutdatedCaches();
 precacheAndRoute(
-  files.filter((file) => !isLazy(file)),
-  { ignoreURLParametersMatching: [/^shared$/], cleanURLs: false },
+  files.filter((file) => !partOf(file)),
+  { ignoreURLParametersMatching: [/^shared$/, /^utm_/, /^fbclid$/], cleanURLs: false },
 );
 
-/** Addresses of the demo's files -> the keys that they are kept under: another revision is another key. */
-const keys = new Map(
-  files.filter(isLazy).map(({ url, revision }) => {
-    const { href } = new URL(url, scope.registration.scope);
-    return [href, `${href}?revision=${revision}`];
+/** Addresses of such files -> the keys that they are kept under, another revision under another, and their parts. */
+const parts = new Map(
+  files.filter(partOf).map((file) => {
+    const { href } = new URL(file.url, scope.registration.scope);
+    return [href, { key: `${href}?revision=${file.revision}`, part: partOf(file) }];
   }),
 );
 
 registerRoute(
-  ({ url }) => keys.has(url.href),
+  ({ url }) => parts.has(url.href),
   async ({ url, event }) => {
     const cache = await caches.open(DEMO);
-    const key = keys.get(url.href) ?? "";
+    const key = parts.get(url.href)?.key ?? "";
     const kept = await cache.match(key);
     if (kept) return kept;
     const response = await fetch(url.href);
@@ -64,28 +69,28 @@ registerRoute(
   "POST",
 );
 
-/** What the demo lacks here: it was used before this worker was there. */
-async function keepDemo() {
+/** What is not kept of some parts: it was fetched before this worker was there, or never. @param {string[]} wanted */
+async function keep(wanted) {
   const cache = await caches.open(DEMO);
   const kept = new Set((await cache.keys()).map(({ url }) => url));
-  for (const [address, key] of keys) {
-    if (kept.has(key) || !address.includes("/demo/")) continue;
+  for (const [address, { key, part }] of parts) {
+    if (kept.has(key) || !wanted.includes(part)) continue;
     const response = await fetch(address);
     if (response.ok) await cache.put(key, response);
   }
 }
 
-/** Files of a demo that is no longer this one. */
-async function dropOldDemo() {
+/** Files of another version. */
+async function dropOld() {
   const cache = await caches.open(DEMO);
-  const wanted = new Set(keys.values());
+  const wanted = new Set([...parts.values()].map(({ key }) => key));
   const old = (await cache.keys()).filter(({ url }) => !wanted.has(url));
   await Promise.all(old.map((request) => cache.delete(request)));
 }
 
-scope.addEventListener("activate", (event) => event.waitUntil(Promise.all([scope.clients.claim(), dropOldDemo()])));
+scope.addEventListener("activate", (event) => event.waitUntil(Promise.all([scope.clients.claim(), dropOld()])));
 
 scope.addEventListener("message", (event) => {
   if (event.data?.type === "SKIP_WAITING") void scope.skipWaiting(); // only ever at the user's wish
-  if (event.data?.type === "KEEP_DEMO") event.waitUntil(keepDemo().catch(() => {})); // offline: the next time
+  if (event.data?.type === "KEEP") event.waitUntil(keep(event.data.parts).catch(() => {})); // offline: the next time
 });

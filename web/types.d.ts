@@ -48,7 +48,12 @@ export type DemoCatalogue = {
 };
 
 /** A dropped or picked folder: its files with their paths below it. */
-export type Folder = { name: string; files: { path: string; file: File }[] };
+export type Folder = {
+  name: string;
+  files: { path: string; file: File }[];
+  /** Where the browser gives one. */
+  handle?: FileSystemDirectoryHandle | null;
+};
 
 /** One dropped (or demo) file, or one at an address. The File itself stays in files/opened.js. */
 export type Entry = {
@@ -57,6 +62,8 @@ export type Entry = {
   size: number;
   /** Where it lies, if that is not here. */
   address?: string;
+  /** It was open in the last visit, whose stack of LoRAs stays as it was. */
+  returns?: boolean;
   /** "header": only the header was read, and the rest waits for a click; the file lies far away. */
   status: "reading" | "header" | "read" | "failed";
   /** While it is read: what its header says. */
@@ -466,8 +473,11 @@ export type State = {
   link: { recipe: LinkedRecipe; unusable: Unusable[]; edited: boolean } | null;
   /** Addresses of files that a link leads to, and that are asked for only after a click; `whole` for LoRAs that are to be drawn with. */
   asked: { addresses: string[]; whole: boolean } | null;
-  /** The last visit's work: LoRAs of files that are not open yet, names of files that a click opens again, and whether anything is kept. */
-  session: { rows: SessionRow[]; waiting: string[]; kept: boolean };
+  /**
+   * The last visit's work: LoRAs of files that are not open yet, names of files and models that a click opens again and
+   * of those that only the user can, and whether anything is kept.
+   */
+  session: { rows: SessionRow[]; waiting: string[]; lost: string[]; kept: boolean };
   smooth: boolean;
   notices: Notice[];
   toasts: Toast[];
@@ -504,10 +514,16 @@ export type Action =
   | { type: "library/demo"; keep: boolean }
   | { type: "app/changed"; change: Partial<App> }
   | { type: "app/update" | "app/reload" }
-  | { type: "session/restored"; form: Form | null; rows: SessionRow[]; drawings: Drawing[] }
-  | { type: "session/waiting"; names: string[] }
+  | {
+      type: "session/restored";
+      form: Form | null;
+      usual: Base["usual"] | null;
+      rows: SessionRow[];
+      drawings: Drawing[];
+    }
+  | { type: "session/waiting"; waiting: string[]; lost: string[] }
   | { type: "session/kept"; kept: boolean }
-  | { type: "session/reopen" | "session/forget" }
+  | { type: "session/reopen" | "session/dismiss" | "session/forget" }
   | { type: "app/install" }
   | { type: "device/chosen"; choice: DeviceChoice }
   | { type: "device/known"; info: DeviceInfo }
@@ -528,6 +544,7 @@ export type Action =
       place: string;
     }
   | { type: "files/pick" }
+  | { type: "model/pick" | "vae/pick" }
   | { type: "model/picked"; file: File }
   | { type: "model/used"; id: string }
   | { type: "model/far"; text: string }

@@ -2,11 +2,15 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { BLANK, SUB_PATH, WITH_WORKER, drop, launch, until } from './harness.mjs';
 import { PATIENCE, deviation, generate, ready, reportOf } from './studio.mjs';
 
 const FILE = 'corpus/files/kohya_lora_r4a1_fp16.safetensors';
 const NAME = FILE.split('/').at(-1);
+const [KOHYA_PATH, MINI] = [FILE, 'golden/pipelines/mini-sd15'].map((path) =>
+  fileURLToPath(new URL(`../${path}`, import.meta.url)),
+);
 
 let site;
 before(async () => (site = await launch()));
@@ -55,7 +59,7 @@ describe('offline', () => {
     }
   });
 
-  it('keeps shell and engine, but the demo only once it is used, and no other model', async () => {
+  it('keeps the shell, the engine once a file was opened, the demo once it is used, and no other model', async () => {
     const { page } = await site.open(SUB_PATH, WITH_WORKER);
     await kept(page);
     const addresses = () =>
@@ -82,9 +86,41 @@ describe('offline', () => {
       first.every((url) => url.startsWith(site.url)),
       first.join('\n'),
     );
+    const ofEngine = (all) => all.filter((url) => /assets\/engine/.test(url));
+    assert.deepEqual(ofEngine(first), []);
     await drop(page, [FILE]);
     await reportOf(page, NAME);
-    assert.deepEqual(await addresses(), first);
+    const then = await until('the engine to be kept', addresses, { passes: (all) => ofEngine(all).length > 1 });
+    assert.deepEqual(
+      then.filter((url) => !first.includes(url)),
+      ofEngine(then),
+    );
+  });
+
+  it('speaks the chosen language, and generates with an own model, without a connection since the first visit', async () => {
+    const own = await launch();
+    try {
+      const { page } = await own.open(SUB_PATH, { ...WITH_WORKER, locale: 'de' });
+      await page.getByText('Offline verfügbar').waitFor();
+      await drop(page, [FILE]);
+      await reportOf(page, NAME);
+      const keptParts = () =>
+        page.evaluate(async () =>
+          (await (await caches.open('demo~some~sub~path')).keys()).map(({ url }) => url.match(/assets\/(\w+)/)?.[1] ?? ''),
+        );
+      await until('engine and language to be kept', keptParts, {
+        passes: (names) => ['engine', 'engine_bg', 'de'].every((part) => names.some((name) => name.startsWith(part))),
+      });
+      own.stop();
+      await page.reload();
+      await page.getByRole('heading', { level: 1, name: /Leg ein LoRA ab/ }).waitFor();
+      await page.setInputFiles('#file-picker', KOHYA_PATH);
+      await reportOf(page, NAME);
+      await page.setInputFiles('#pick-folder', MINI);
+      await page.getByText('mini-sd15: ').waitFor(PATIENCE);
+    } finally {
+      await own.close();
+    }
   });
 
   it('offers a newer version, and takes it only when asked', async () => {

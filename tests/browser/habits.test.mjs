@@ -3,11 +3,14 @@
  * reload.
  */
 import assert from 'node:assert/strict';
+import { readdir } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { drop, launch, until } from './harness.mjs';
-import { deviation, enter, generate, pixels, ready, reportOf } from './studio.mjs';
+import { PATIENCE, deviation, enter, generate, pixels, ready, reportOf } from './studio.mjs';
 
 const KOHYA = 'corpus/files/kohya_lora_r4a1_fp16.safetensors';
+const LORAS = ['lora_a', 'lora_b'].map((name) => `golden/loras/mini-sd15/${name}.safetensors`);
+const MINI = 'golden/pipelines/mini-sd15';
 
 /** A PNG of one pixel. */
 const PIXEL = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
@@ -15,6 +18,53 @@ const PIXEL = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QD
 let site;
 before(async () => (site = await launch()));
 after(() => site?.close());
+
+/** Waits until what is kept of the work is as wanted: steps, names of the mask and of what is opened again. */
+function keptWork(page, passes) {
+  const look = async () => {
+    const ask = (request) => new Promise((done) => (request.onsuccess = () => done(request.result)));
+    const found = (await indexedDB.databases()).find(({ name }) => name.startsWith('loupe-session'));
+    if (!found) return null;
+    const database = await ask(indexedDB.open(found.name));
+    const work = await ask(database.transaction('work').objectStore('work').get('work'));
+    database.close();
+    return (
+      work && { steps: work.form.steps, mask: work.mask?.name ?? null, opened: work.opened.map(({ name }) => name) }
+    );
+  };
+  return until('the work to be kept', () => page.evaluate(look), { passes: (work) => Boolean(work) && passes(work) });
+}
+
+/**
+ * Drops a folder and files of tests/ with handles. Scripts cannot make a drop that has any, so copies in the origin's
+ * private file system, whose handles are like those of other files, come with the page's own event.
+ */
+function dropWithHandles(page, given) {
+  return page.evaluate(async ({ folder, paths, files }) => {
+    const root = await (await navigator.storage.getDirectory()).getDirectoryHandle('own', { create: true });
+    const copy = async (from, into, path) => {
+      const steps = path.split('/');
+      for (const step of steps.slice(0, -1)) into = await into.getDirectoryHandle(step, { create: true });
+      const handle = await into.getFileHandle(steps.at(-1), { create: true });
+      const writable = await handle.createWritable();
+      await writable.write(await (await fetch(`/tests/${from}`)).blob());
+      await writable.close();
+      return handle;
+    };
+    const handle = await root.getDirectoryHandle(folder.split('/').at(-1), { create: true });
+    const inside = await Promise.all(
+      paths.map(async (path) => ({ path, file: await (await copy(`${folder}/${path}`, handle, path)).getFile() })),
+    );
+    const handles = await Promise.all(files.map((from) => copy(from, root, from.split('/').at(-1))));
+    const detail = {
+      files: await Promise.all(handles.map((each) => each.getFile())),
+      handles,
+      folders: [{ name: handle.name, files: inside, handle }],
+      place: '',
+    };
+    document.querySelector('drop-zone').dispatchEvent(new CustomEvent('files', { detail }));
+  }, given);
+}
 
 describe('the prompt', () => {
   it('grows, weighs words, completes names and generates by keys', async () => {
@@ -94,16 +144,7 @@ describe('work', () => {
     await page.setInputFiles('#pick-start', image);
     await page.setInputFiles('#pick-mask', { ...image, name: 'mask.png' });
     await page.getByTestId('mask').getByText('mask.png').waitFor();
-    const keptMask = () =>
-      page.evaluate(async () => {
-        const ask = (request) => new Promise((done) => (request.onsuccess = () => done(request.result)));
-        const name = (await indexedDB.databases()).find(({ name }) => name.startsWith('loupe-session')).name;
-        const database = await ask(indexedDB.open(name));
-        const work = await ask(database.transaction('work').objectStore('work').get('work'));
-        database.close();
-        return work.mask?.name;
-      });
-    await until('the mask to be kept', keptMask, { passes: (name) => name === 'mask.png' });
+    await keptWork(page, ({ mask }) => mask === 'mask.png');
     await page.reload();
     await page.getByTestId('history').locator('li').nth(2).waitFor();
     assert.equal(await page.inputValue('#prompt'), 'a fox');
@@ -118,6 +159,37 @@ describe('work', () => {
     });
     await page.reload();
     await page.getByRole('heading', { level: 1, name: /Drop a LoRA/ }).waitFor();
+    assert.deepEqual(errors, []);
+  });
+
+  it('survives a reload with the user’s own model and LoRAs, as far as the browser finds them again', async () => {
+    const { page, errors } = await site.open();
+    await page.waitForSelector('#try-demo');
+    const paths = (await readdir(new URL(`../${MINI}`, import.meta.url), { recursive: true, withFileTypes: true }))
+      .filter((entry) => entry.isFile())
+      .map(({ parentPath, name }) => `${parentPath}/${name}`.split(`${MINI}/`)[1]);
+    await dropWithHandles(page, { folder: MINI, paths, files: LORAS });
+    await page.getByText('mini-sd15: ').waitFor(PATIENCE);
+    await drop(page, [KOHYA]);
+    await page.locator('#lora option:checked', { hasText: 'kohya' }).waitFor({ state: 'attached' });
+    await page.selectOption('#lora', { label: 'lora_a' });
+    await enter(page, { steps: 3, strength: 0.4 });
+    await keptWork(page, ({ steps, opened }) => steps === 3 && opened.length === 4);
+
+    await page.reload();
+    await page.getByText('mini-sd15: ').waitFor(PATIENCE);
+    assert.equal(await page.locator('#base option:checked').innerText(), 'mini-sd15');
+    assert.equal(await page.inputValue('#steps'), '3');
+    await page.locator('#lora option:checked', { hasText: 'lora_a' }).waitFor({ state: 'attached' });
+    assert.equal(await page.inputValue('#strength'), '0.4');
+    const lost = page.locator('[data-kind=session]');
+    assert.match(await lost.innerText(), /Open again yourself: kohya_lora_r4a1_fp16\.safetensors\./);
+    await page.click('#forget-files');
+    await lost.waitFor({ state: 'detached' });
+
+    await page.evaluate(async () => (await navigator.storage.getDirectory()).removeEntry('own', { recursive: true }));
+    await page.reload();
+    await lost.getByText(/Open again yourself: mini-sd15, lora_a\.safetensors, lora_b\.safetensors\./).waitFor();
     assert.deepEqual(errors, []);
   });
 });

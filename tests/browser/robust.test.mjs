@@ -4,10 +4,12 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { BLANK, drop, launch } from './harness.mjs';
 import { reportOf } from './studio.mjs';
 
 const KOHYA = 'corpus/files/kohya_lora_r4a1_fp16.safetensors';
+const MINI = fileURLToPath(new URL('../golden/pipelines/mini-sd15', import.meta.url));
 let site;
 
 /** Opens the page after a script has run in it. */
@@ -67,6 +69,25 @@ describe('the page', () => {
     await page.reload();
     await drop(page, [KOHYA]);
     await reportOf(page, 'kohya_lora_r4a1_fp16.safetensors');
+  });
+
+  it('says when the engine cannot be fetched, keeps the model, and generates once it can', async () => {
+    const { page } = await openWith(() => {});
+    await drop(page, [KOHYA]);
+    await reportOf(page, 'kohya_lora_r4a1_fp16.safetensors');
+    for (const part of [/assets\/engine-worker/, /assets\/engine_bg.*wasm/]) {
+      await page.context().route(part, (route) => route.abort());
+      await page.setInputFiles('#pick-folder', MINI);
+      const message = page.getByTestId('message').filter({ hasText: 'Engine error' }).last();
+      await message.getByText(/A part of the page could not be (loaded|started).*Check the connection/).waitFor();
+      assert.equal(await page.locator('#base option:checked').innerText(), 'mini-sd15');
+      assert.equal(await page.locator('.base .spinner').count(), 0, 'nothing is being opened');
+      await page.context().unroute(part);
+      await message.getByRole('button').click();
+      await page.selectOption('#base', 'demo');
+    }
+    await page.selectOption('#base', { label: 'mini-sd15' });
+    await page.getByText('mini-sd15: ').waitFor();
   });
 
   it('says when the worker for web addresses does not load, and tries it again', async () => {

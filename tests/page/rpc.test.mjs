@@ -51,6 +51,18 @@ describe('a bridge', () => {
     assert.equal(workers.length, 2);
   });
 
+  it('gives up a worker that lacks a part of it, with the reason', async () => {
+    const workers = [];
+    const bridge = new Bridge(() => (workers.push(fake({ ok: () => 1 })), workers.at(-1)), {
+      says: { notLoaded: (why) => `not there: ${why}`, crashed: () => 'stopped' },
+    });
+    const first = bridge.call('ok', {});
+    workers[0].onmessage({ data: { notLoaded: 'no connection' } });
+    await assert.rejects(first, { kind: 'crashed', message: 'not there: no connection' });
+    assert.ok(workers[0].terminated);
+    assert.equal(await bridge.call('ok', {}), 1);
+  });
+
   it('gives up a worker that never comes', async () => {
     const bridge = new Bridge(() => fake(null, { loads: false }), { loading: 20 });
     await assert.rejects(bridge.call('ok', {}), { kind: 'crashed' });

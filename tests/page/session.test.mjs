@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { file, image, openPage, report } from './page.mjs';
+const { needsConsent, openAgain, openedFiles } = await import('../../web/app/session-files.js');
 const { FIRST_FORM, storedForm } = await import('../../web/form.js');
+const { folderOf } = await import('../../web/files/opened.js');
 const { scopedName } = await import('../../web/core/scope.js');
 
 it('a kept form is whole again', () => {
@@ -47,6 +49,110 @@ it('a file that comes back takes its row of the stack again', async () => {
   assert.deepEqual([mine.strength, mine.blocks], [0.4, 'MID=0']);
   assert.equal(form.prompt, 'a dog');
   assert.deepEqual(session.rows, []);
+});
+
+it('the LoRAs of a stack come back, and no other file takes a place in it, whichever is read first', async () => {
+  for (const first of [0, 1]) {
+    const page = await openPage();
+    const names = ['a.safetensors', 'b.safetensors'];
+    const row = { id: 'file:9', on: true, strength: 0.4, textEncoder: null, blocks: '' };
+    const rows = names.map((name) => ({ ...row, name }));
+    page.send({ type: 'session/restored', form: storedForm({}), usual: null, rows, drawings: [] });
+    for (const name of [...names, 'beside.safetensors'])
+      page.send({ type: 'files/dropped', files: [file(name)], folders: [], place: 'session' });
+    await page.until('all files', ({ files }) => files.length === 3);
+    const { files } = page.state();
+    for (const at of [first, 2, 1 - first])
+      page.send({ type: 'files/read', id: files[at].id, report: report(files[at].name), fixes: [] });
+    assert.deepEqual(
+      page
+        .state()
+        .form.loras.map(({ id, strength }) => [id, strength])
+        .sort(),
+      files.slice(0, 2).map(({ id }) => [id, 0.4]),
+    );
+  }
+});
+
+/** What finds a file again, as the browser gives it. */
+const handleOf = (name, { state = 'granted', answer = 'denied', gone = false } = {}) => ({
+  kind: 'file',
+  queryPermission: async () => state,
+  requestPermission: async () => answer,
+  getFile: async () => (gone ? Promise.reject(new Error('gone')) : file(name)),
+});
+const folder = {
+  kind: 'directory',
+  queryPermission: async () => 'granted',
+  async *entries() {
+    yield ['model_index.json', handleOf('model_index.json')];
+    yield [
+      'unet',
+      {
+        kind: 'directory',
+        entries: async function* () {
+          yield ['config.json', handleOf('config.json')];
+        },
+      },
+    ];
+  },
+};
+
+it('models, VAE and files are opened again as what they were, and what is not found is named', async () => {
+  const sent = [];
+  const opened = (name, as, handle, more) => ({ name, as, handle, key: '', ...more });
+  const all = [
+    opened('one', 'model', folder, { chosen: true }),
+    opened('two.safetensors', 'model', handleOf('two.safetensors')),
+    opened('vae.safetensors', 'vae', handleOf('vae.safetensors', { state: 'prompt', answer: 'granted' })),
+    opened('lora.safetensors', 'file', handleOf('lora.safetensors'), { config: '{"r": 4}' }),
+    opened('moved.safetensors', 'file', handleOf('moved.safetensors', { gone: true })),
+    opened('refused.safetensors', 'model', handleOf('refused.safetensors', { state: 'prompt' })),
+    opened('nowhere.safetensors', 'file', null),
+  ];
+  assert.deepEqual(
+    await Promise.all(all.map(needsConsent)),
+    all.map(({ name }) => /^vae|^refused/.test(name)),
+  );
+  const lost = await openAgain(all, (action) => sent.push(action));
+  assert.deepEqual(lost, ['moved.safetensors', 'refused.safetensors', 'nowhere.safetensors']);
+  const [added, chosen, second, vae, dropped] = sent;
+  assert.equal(sent.length, 5);
+  assert.deepEqual([added.model.name, added.model.kind, chosen.id], ['one', 'folder', added.model.id]);
+  assert.deepEqual(
+    folderOf(added.model.id).map(({ path }) => path),
+    ['model_index.json', 'unet/config.json'],
+  );
+  assert.deepEqual([second.model.name, second.model.kind], ['two.safetensors', 'file']);
+  assert.equal(vae.vae.name, 'vae.safetensors');
+  assert.deepEqual(
+    dropped.files.map(({ name }) => name),
+    ['lora.safetensors', 'adapter_config.json'],
+  );
+  assert.equal(await dropped.files[1].text(), '{"r": 4}');
+
+  const state = {
+    files: [],
+    base: { own: sent.slice(0, 3).flatMap(({ model }) => model ?? []), vae: vae.vae, chosen: chosen.id },
+  };
+  assert.deepEqual(
+    openedFiles(state).map(({ name, as, handle, chosen }) => [name, as, handle !== null, chosen]),
+    [
+      ['one', 'model', true, true],
+      ['two.safetensors', 'model', true, false],
+      ['vae.safetensors', 'vae', true, undefined],
+    ],
+    'they can be found again once more',
+  );
+});
+
+it('numbers that nobody has touched follow the next model after a reload too', async () => {
+  const page = await openPage();
+  const form = { ...page.state().form, steps: 33, guidance: 7 };
+  page.send({ type: 'session/restored', form, usual: { steps: 20, guidance: 7 }, rows: [], drawings: [] });
+  page.send({ type: 'model/ready', info: { samplers: ['euler'], multiple: 8, width: 64, height: 64 } });
+  const { defaults } = page.state().demo.catalogue;
+  assert.deepEqual([page.state().form.steps, page.state().form.guidance], [33, defaults.guidance]);
 });
 
 it('deployments on one origin have names of their own', () => {

@@ -3,6 +3,7 @@
 import { Workbox } from "workbox-window";
 import { scoped } from "../core/scope.js";
 import { remember } from "../library/handles.js";
+import { language } from "../words.js";
 import { reload, scriptAddress, savesData, serviceWorkers, tookQuery } from "../world.js";
 
 /** Where sw.js puts what was shared. */
@@ -44,7 +45,7 @@ export class App {
     });
     addEventListener("appinstalled", () => {
       this.#send({ type: "app/changed", change: { installable: false } });
-      this.#keepDemo();
+      this.#keep("demo", "engine");
     });
     // Files that were opened with the installed app.
     /** @type {any} */
@@ -52,7 +53,8 @@ export class App {
       this.#open(await Promise.all(files.map(async (handle) => remember(await handle.getFile(), handle))));
     });
     if (tookQuery("?shared")) void this.#openShared();
-    if (matchMedia("(display-mode: standalone)").matches) whenIdle(() => this.#keepDemo());
+    const installed = matchMedia("(display-mode: standalone)").matches;
+    this.#keep(language(), ...(installed ? ["demo", "engine"] : []));
   }
 
   async #openShared() {
@@ -72,10 +74,13 @@ export class App {
   }
 
   /**
-   * What was downloaded before the service worker was there, or is not used yet in an installed app, is kept as well.
+   * Parts of the page that were fetched before the service worker was there, or will be needed, are kept as well.
+   * @param {string[]} parts
    */
-  #keepDemo() {
-    if (!savesData()) this.#workers?.ready.then(({ active }) => active?.postMessage({ type: "KEEP_DEMO" }));
+  #keep(...parts) {
+    const workers = this.#workers;
+    if (!workers || savesData()) return;
+    whenIdle(async () => (await workers.ready).active?.postMessage({ type: "KEEP", parts }));
   }
 
   async #install() {
@@ -101,7 +106,12 @@ export class App {
       case "app/install":
         return void this.#install();
       case "demo/ready":
-        return this.#keepDemo();
+        return this.#keep("demo", "engine");
+      case "language/changed":
+        return this.#keep(action.language);
+      case "files/read":
+      case "model/ready":
+        return this.#keep("engine");
     }
   }
 }

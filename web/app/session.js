@@ -1,28 +1,29 @@
 /**
- * The work of a visit, kept in the browser's database for the next one: the form, files that can be found again, the
- * last images.
+ * The work of a visit, kept in the browser's database for the next one: the form, files and models that can be found
+ * again, the last images.
  */
 
 import { createStore, delMany, get, set } from "idb-keyval";
 import { scoped } from "../core/scope.js";
+import { needsConsent, openAgain, openedFiles } from "./session-files.js";
 import { fileOf, keptImage } from "../files/opened.js";
 import { storedForm } from "../form.js";
 import { decodedImage } from "../images.js";
-import { handleOf, openable, reopened } from "../library/handles.js";
 
 /** @typedef {import("../types.d.ts").State} State */
 /** @typedef {import("../types.d.ts").Drawing} Drawing */
-/** @typedef {{ name: string, handle: FileSystemFileHandle }} Handle */
+/** @typedef {import("./session-files.js").Opened} Opened */
 /**
- * `rows`: LoRAs of the user's own files, by their names; `start` and `mask`: the image to start from.
+ * `usual`: the last model's numbers; `rows`: LoRAs of the user's own files, by their names; `start` and `mask`: the
+ * image to start from.
  * @typedef {{
- *   form: unknown, rows: import("../types.d.ts").SessionRow[], handles: Handle[],
+ *   form: unknown, usual?: State["base"]["usual"], rows: import("../types.d.ts").SessionRow[], opened?: Opened[],
  *   start?: File | null, mask?: File | null,
  * }} Work
  */
 /**
  * What of the state is kept.
- * @typedef {Pick<State, "form" | "files" | "start" | "mask"> & { items: Drawing[] }} Kept
+ * @typedef {Pick<State, "form" | "files" | "base" | "start" | "mask"> & { items: Drawing[] }} Kept
  */
 
 /** Images that are kept, the latest. */
@@ -44,7 +45,7 @@ export class Session {
   #last = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
-  /** Files of the last visit that need the user's consent. @type {Handle[]} */
+  /** Files of the last visit that need the user's consent. @type {Opened[]} */
   #waiting = [];
 
   /** @param {{ send: import("../types.d.ts").Send, getState: () => State }} world */
@@ -65,12 +66,13 @@ export class Session {
         this.#send({
           type: "session/restored",
           form: work ? storedForm(work.form) : null,
+          usual: work?.usual ?? null,
           rows: work?.rows ?? [],
           drawings,
         });
       if (work?.start) this.#send({ type: "start/taken", start: keptImage(work.start) });
       if (work?.start && work.mask) this.#send({ type: "mask/taken", mask: keptImage(work.mask) });
-      await this.#openFiles(work?.handles ?? []);
+      await this.#openFiles(work?.opened ?? []);
     } catch {
       // Private windows of some browsers keep nothing, and what an older version kept may not be readable.
     }
@@ -78,27 +80,30 @@ export class Session {
     this.#keeping = true;
   }
 
-  /** @param {Handle[]} handles */
-  async #openFiles(handles) {
-    const allowed = await Promise.all(handles.map(({ handle }) => openable(handle)));
-    this.#waiting = handles.filter((_, at) => !allowed[at]);
-    this.#send({ type: "session/waiting", names: this.#waiting.map(({ name }) => name) });
-    await this.#open(handles.filter((_, at) => allowed[at]));
+  /** @param {Opened[]} opened */
+  async #openFiles(opened) {
+    const waits = await Promise.all(opened.map(needsConsent));
+    this.#waiting = opened.filter((_, at) => waits[at]);
+    await this.#open(opened.filter((_, at) => !waits[at]));
   }
 
-  /** @param {Handle[]} handles */
-  async #open(handles) {
-    const files = (await Promise.all(handles.map(({ handle }) => reopened(handle)))).flatMap((file) => file ?? []);
-    const behind = files.map((file) => handleOf(file) ?? null);
-    if (files.length) this.#send({ type: "files/dropped", files, handles: behind, folders: [], place: "" });
+  /** @param {Opened[]} opened */
+  async #open(opened) {
+    const lost = await openAgain(opened, this.#send);
+    this.#send({ type: "session/waiting", waiting: this.#waiting.map(({ name }) => name), lost });
   }
 
   /** After a click the browser asks whether the files may be read again. */
-  async #reopen() {
+  #reopen() {
     const all = this.#waiting;
     this.#waiting = [];
-    this.#send({ type: "session/waiting", names: [] });
-    await this.#open(all);
+    return this.#open(all);
+  }
+
+  /** What was not opened again is not asked for any more. */
+  #dismiss() {
+    this.#waiting = [];
+    void this.#keep().catch(() => {});
   }
 
   #keepSoon() {
@@ -113,17 +118,16 @@ export class Session {
   async #keep() {
     const last = this.#last;
     const now = (this.#last = keptOf(this.#getState()));
-    const { form, files, items } = now;
+    const { form, files, base, items } = now;
     const nameOf = (/** @type {string} */ id) => files.find((entry) => entry.id === id)?.name;
     const rows = form.loras.flatMap((row) =>
       nameOf(row.id) && !row.id.startsWith("demo:") ? [{ ...row, name: nameOf(row.id) ?? "" }] : [],
     );
-    const handles = files.flatMap(({ id, name }) => {
-      const handle = handleOf(fileOf(id));
-      return handle ? [{ name, handle }] : [];
-    });
-    const images = { start: startFile(now.start), mask: startFile(now.mask) };
-    const work = { form, rows, handles: [...handles, ...this.#waiting], ...images };
+    const work = {
+      ...{ form, usual: base.usual, rows: [...rows, ...this.#getState().session.rows] },
+      opened: [...openedFiles(now), ...this.#waiting],
+      ...{ start: startFile(now.start), mask: startFile(now.mask) },
+    };
     await set("work", work, store());
     if (last?.items !== items) await set("images", items.slice(-MOST_IMAGES).map(withoutPixels), store());
     this.#send({ type: "session/kept", kept: true });
@@ -133,7 +137,6 @@ export class Session {
     this.#keeping = false;
     this.#waiting = [];
     clearTimeout(this.#timer);
-    this.#send({ type: "session/waiting", names: [] });
     await delMany(["work", "images"], store()).catch(() => {});
     this.#send({ type: "session/kept", kept: false });
   }
@@ -144,6 +147,8 @@ export class Session {
     switch (action.type) {
       case "session/reopen":
         return void this.#reopen();
+      case "session/dismiss":
+        return this.#dismiss();
       case "session/forget":
         return void this.#forget();
     }
@@ -156,8 +161,8 @@ function withoutPixels({ image: { rgba, ...image }, ...drawing }) {
 }
 
 /** @param {State} state @returns {Kept} */
-function keptOf({ form, files, start, mask, history }) {
-  return { form, files, start, mask, items: history.items };
+function keptOf({ form, files, base, start, mask, history }) {
+  return { form, files, base, start, mask, items: history.items };
 }
 
 /** The file of an image to start from, if it is not too large to keep. @param {State["start"]} image */

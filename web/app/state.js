@@ -14,8 +14,15 @@ export function reduceApp(state, action) {
       return { ...state, app: { ...state.app, ...action.change } };
     case "jobs/changed":
       return { ...state, jobs: action.jobs };
-    case "session/waiting":
-      return { ...state, session: { ...state.session, waiting: action.names } };
+    case "session/waiting": {
+      const { waiting, lost } = action;
+      return { ...state, session: { ...state.session, waiting, lost } };
+    }
+    case "session/reopen":
+      return { ...state, session: { ...state.session, waiting: [] } };
+    case "session/dismiss":
+    case "session/forget":
+      return { ...state, session: { ...state.session, rows: [], waiting: [], lost: [] } };
     case "session/kept":
       return { ...state, session: { ...state.session, kept: action.kept } };
     case "page/failed":

@@ -6,12 +6,14 @@ import { asError } from "./errors.js";
 
 /**
  * From the other side: any number of `progress`, then one `result` or `error` for a call; `crashed`, which belongs to
- * no call and means that the worker is of no more use; or `loaded`, once, from a worker whose code is there.
+ * no call and means that the worker is of no more use, as `notLoaded` does: it lacks a part; or `loaded`, once, from a
+ * worker whose code is there.
  * @typedef {(
  *   | { id: number, progress: any }
  *   | { id: number, result: any }
  *   | { id: number, error: import("./errors.js").EngineError }
  *   | { crashed: string }
+ *   | { notLoaded: string }
  *   | { loaded: true }
  * )} Reply
  */
@@ -51,10 +53,10 @@ export class Bridge {
    * @param {() => Channel} start makes a worker or a port with `answer` on its other side; again after a crash
    * @param {{
    *   onCrash?: (message: string, waiting: number) => void, loading?: number,
-   *   says?: { crashed?: (message: string) => string, notLoaded?: () => string, badReply?: () => string, silent?: () =>
-   * string },
-   * }} [options] `onCrash` hears how many calls fail with it, and are not repeated; `loading`: milliseconds until
-   * `loaded` has to come, 0 for a port
+   *   says?: { crashed?: (message: string) => string, notLoaded?: (why: string) => string, badReply?: () => string,
+   * silent?: () => string },
+   * }} [options] `onCrash` hears what the calls that fail with it are told, and how many these are, but for those that
+   * are repeated; `loading`: milliseconds until `loaded` has to come, 0 for a port
    */
   constructor(start, options = {}) {
     this.#start = start;
@@ -127,17 +129,23 @@ export class Bridge {
     channel.onmessage = (/** @type {{ data: Reply }} */ { data }) => this.#receive(channel, data);
     channel.onerror = (/** @type {ErrorEvent} */ event) => {
       event.preventDefault();
-      this.#crash(channel, event.message || this.#notLoaded());
+      // A script that could not be fetched has no message.
+      this.#crash(channel, event.message ? this.#crashed(event.message) : this.#notLoaded());
     };
     channel.onmessageerror = () =>
-      this.#crash(channel, this.#options.says?.badReply?.() ?? "a reply could not be read");
+      this.#crash(channel, this.#crashed(this.#options.says?.badReply?.() ?? "a reply could not be read"));
     const { loading = LOADING } = this.#options;
     if (loading) this.#loading = setTimeout(() => this.#crash(channel, this.#notLoaded()), loading);
     return channel;
   }
 
-  #notLoaded() {
-    return this.#options.says?.notLoaded?.() ?? "the worker could not be loaded";
+  /** @param {string} message */
+  #crashed(message) {
+    return this.#options.says?.crashed?.(message) ?? message;
+  }
+
+  #notLoaded(why = "") {
+    return this.#options.says?.notLoaded?.(why) ?? "the worker could not be loaded";
   }
 
   /** @param {Channel} channel @param {Reply} reply */
@@ -145,7 +153,8 @@ export class Bridge {
     if (channel !== this.#channel) return;
     clearTimeout(this.#loading);
     if ("loaded" in reply) return;
-    if ("crashed" in reply) return this.#crash(channel, reply.crashed);
+    if ("crashed" in reply) return this.#crash(channel, this.#crashed(reply.crashed));
+    if ("notLoaded" in reply) return this.#crash(channel, this.#notLoaded(reply.notLoaded));
     const waiting = this.#waiting.get(reply.id);
     if (!waiting) return;
     if ("progress" in reply) {
@@ -163,7 +172,7 @@ export class Bridge {
     if (channel !== this.#channel) return;
     this.#close();
     this.#options.onCrash?.(message, Math.max(0, this.#waiting.size - this.#repeatable));
-    this.#fail({ kind: "crashed", message: this.#options.says?.crashed?.(message) ?? message });
+    this.#fail({ kind: "crashed", message });
   }
 
   #close() {

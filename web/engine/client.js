@@ -5,6 +5,11 @@ import { t } from "../words.js";
 
 /** @typedef {import("./protocol.js").Place} Place */
 
+/** Of a worker without its code, or with code that does not start. @param {string} why "" if that is not known */
+export function notLoaded(why) {
+  return why ? t("worker.not_started", { message: why }) : t("worker.not_loaded");
+}
+
 export class Client {
   #bridge;
   #connect;
@@ -27,7 +32,7 @@ export class Client {
       },
       says: {
         crashed: (message) => t("engine.stopped", { message }),
-        notLoaded: () => t("engine.not_loaded"),
+        notLoaded,
         badReply: () => t("engine.bad_reply"),
       },
     });

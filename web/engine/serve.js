@@ -15,18 +15,14 @@ export function found(place) {
 }
 
 /**
- * Answers calls once the module is there.
+ * Answers calls once the module is there; a worker without one is of no use.
  * @template Module
  * @param {() => Promise<Module>} start
  * @param {Record<string, (module: Module, args: any, onProgress: (progress: any) => void) => any>} calls
  */
 export function serve(start, calls) {
-  const starting = start().catch((thrown) => {
-    const why = asError(thrown).message;
-    const message = `The engine could not be started: ${why}. Reload the page; an old browser may lack what it needs.`;
-    throw { kind: "engine_start", message };
-  });
-  starting.catch(() => {}); // each call reports it
+  const starting = start();
+  starting.catch((thrown) => scope.postMessage({ notLoaded: asError(thrown).message }));
   const answers = Object.entries(calls).map(([name, call]) => [
     name,
     async (/** @type {any} */ args, /** @type {any} */ onProgress) => call(await starting, args, onProgress),

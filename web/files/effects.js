@@ -63,14 +63,16 @@ export class Opening {
     if (folders.length && !models.length && !inside.length) {
       this.#messages.raise(t("error.empty_folder"), { message: t("error.empty_folder_says") });
     }
-    for (const { name, files } of models) this.#useModel(keepFolder(files), name, "folder");
+    for (const { name, files, handle } of models) this.#useModel(keepFolder(remember(files, handle)), name, "folder");
     for (const image of dropped.filter(isImage))
       await (place === "start" ? this.#startFrom(image) : this.#readImage(image));
     const rest = dropped.filter((file) => !isImage(file));
     if (place === "base") return [...rest, ...inside.map(({ file }) => file)].forEach((file) => this.#useFile(file));
     const entries = [...keepDropped(await together(rest)), ...keepDropped(await Promise.all(inside.map(withConfig)))];
     if (entries.length > MOST_TABS || inside.length > 1) return this.#looking.list(entries);
-    for (const { id, file } of entries) this.#send({ type: "files/added", entry: newEntry(id, file), select: true });
+    const returns = place === "session";
+    for (const { id, file } of entries)
+      this.#send({ type: "files/added", entry: { ...newEntry(id, file), returns }, select: true });
     await this.#looking.read(entries.map(({ id }) => id));
   }
 
@@ -119,9 +121,12 @@ export class Opening {
     return true;
   }
 
-  async #pick() {
-    const files = await pickFiles();
-    if (files?.length) this.#send({ type: "files/dropped", files, folders: [], place: "" });
+  /** The browser's own dialogue for a file. @param {(files: File[]) => void} take @param {boolean} [multiple] */
+  #pick(take, multiple = false) {
+    void pickFiles(multiple).then(
+      (files) => files?.length && take(files),
+      (thrown) => this.#messages.raise(t("error.not_opened"), thrown),
+    );
   }
 
   /** @param {File} file @param {import("../engine/types.d.ts").ImageInfo} said */
@@ -154,6 +159,11 @@ export class Opening {
     for (const key of [`read:${id}`, ...(id === this.#getState().selected ? ["weigh", "edit"] : [])])
       this.#jobs.cancelAll(key);
     if (!this.#getState().base.own.some((model) => model.id === id)) forget(id);
+  }
+
+  /** @param {File} file */
+  #useVae(file) {
+    this.#send({ type: "vae/taken", vae: { id: keepNew("vae", file), name: file.name } });
   }
 
   /** @param {File} file */
@@ -193,9 +203,13 @@ export class Opening {
       case "files/dropped":
         return void this.#addFiles(action).catch((thrown) => this.#messages.raise(t("error.not_opened"), thrown));
       case "files/pick":
-        return void this.#pick().catch((thrown) => this.#messages.raise(t("error.not_opened"), thrown));
+        return this.#pick((files) => this.#send({ type: "files/dropped", files, folders: [], place: "" }), true);
       case "files/close":
         return this.#closeFile(action.id);
+      case "model/pick":
+        return this.#pick(([file]) => this.#useFile(file));
+      case "vae/pick":
+        return this.#pick(([file]) => this.#useVae(file));
       case "model/picked":
         return this.#useFile(action.file);
       case "model/used":
@@ -203,7 +217,7 @@ export class Opening {
       case "model/far":
         return void this.#useFarModel(action.text);
       case "vae/picked":
-        return this.#send({ type: "vae/taken", vae: { id: keepNew("vae", action.file), name: action.file.name } });
+        return this.#useVae(action.file);
       case "start/picked":
         return this.#startFrom(action.file);
       case "mask/picked":

@@ -26,11 +26,7 @@ export function reduceFiles(state, action) {
     case "files/read": {
       const { id, report, fixes } = action;
       const next = withEntry(state, id, { status: "read", report, fixes, error: null });
-      const runs = id === state.selected && canRun(next, id);
-      return {
-        ...withSessionRow({ ...next, form: runs ? withLora(state.form, id) : state.form }, id, report.file),
-        announcement: `${report.file}: ${say(report.verdict)}`,
-      };
+      return { ...withReadLora(next, id, report.file), announcement: `${report.file}: ${say(report.verdict)}` };
     }
     case "files/failed": {
       const { id, error } = action;
@@ -69,15 +65,18 @@ function select(state, id) {
 }
 
 /**
- * A file of the last visit's stack takes its row again.
+ * A file of the last visit's stack takes its row again; another one on show becomes the LoRA of a stack of one.
  * @param {State} state
  * @param {string} id
  * @param {string} file its name
  * @returns {State}
  */
-function withSessionRow(state, id, file) {
+function withReadLora(state, id, file) {
   const row = state.session.rows.find(({ name }) => name === file);
-  if (!row) return state;
+  if (!row) {
+    const takes = id === state.selected && !entryById(state, id)?.returns && canRun(state, id);
+    return takes ? { ...state, form: withLora(state.form, id) } : state;
+  }
   const { name, ...rest } = row;
   const session = { ...state.session, rows: state.session.rows.filter((each) => each !== row) };
   const loras = [

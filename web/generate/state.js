@@ -29,6 +29,7 @@ export function reduceForm(state, action) {
       return {
         ...state,
         form: action.form ?? state.form,
+        base: { ...state.base, usual: action.usual ?? state.base.usual },
         session: { ...state.session, rows: action.rows, kept: true },
       };
     case "tokens/counted":

@@ -99,7 +99,7 @@ export class Library {
     if (!entry) return;
     void persistStorage();
     const file = fileOf(id);
-    const handle = handleOf(file);
+    const handle = /** @type {FileSystemFileHandle | undefined} */ (handleOf(file));
     if (file && handle) await this.#keepOwn(file, handle, entry.report?.sha256 ?? "");
     else if (file)
       await this.#work(

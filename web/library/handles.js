@@ -11,30 +11,35 @@ import { failure } from "./opfs.js";
 /** @typedef {{ handle: FileSystemFileHandle, name: string, size: number, sha256: string }} Own */
 
 /**
- * What stands behind files that were dropped, picked or opened with the app.
- * @type {WeakMap<File, FileSystemFileHandle>}
+ * What stands behind files that were dropped, picked or opened with the app, and behind the list of a folder's files.
+ * @type {WeakMap<object, FileSystemHandle>}
  */
 const known = new WeakMap();
 
 const store = () => createStore(scoped("loupe-handles"), "files");
 
-/** @param {File} file @param {FileSystemFileHandle | null | undefined} handle */
-export function remember(file, handle) {
-  if (handle) known.set(file, handle);
-  return file;
+/**
+ * @template {object} T
+ * @param {T} opened a file, or the list of a folder's files
+ * @param {FileSystemHandle | null | undefined} handle
+ */
+export function remember(opened, handle) {
+  if (handle) known.set(opened, handle);
+  return opened;
 }
 
-/** The handle of a file of the user's, where the browser gave one. @param {File | undefined} file */
-export function handleOf(file) {
-  return file && known.get(file);
+/** The handle of what the user opened, where the browser gave one. @param {object | undefined} opened */
+export function handleOf(opened) {
+  return opened && known.get(opened);
 }
 
 /**
  * Asks for files in the browser's own dialogue, which gives handles; null where that was closed.
+ * @param {boolean} [multiple]
  * @returns {Promise<File[] | null>}
  */
-export async function pickFiles() {
-  const handles = await /** @type {any} */ (window).showOpenFilePicker({ multiple: true }).catch(() => null);
+export async function pickFiles(multiple = true) {
+  const handles = await /** @type {any} */ (window).showOpenFilePicker({ multiple }).catch(() => null);
   return (
     handles &&
     Promise.all(
@@ -44,8 +49,8 @@ export async function pickFiles() {
 }
 
 /**
- * Whether the browser lets the page read a file without asking the user.
- * @param {FileSystemFileHandle} handle
+ * Whether the browser lets the page read a file or a folder without asking the user.
+ * @param {FileSystemHandle} handle
  * @returns {Promise<boolean>}
  */
 export async function openable(handle) {
@@ -53,21 +58,55 @@ export async function openable(handle) {
 }
 
 /**
- * The file where it lay, after the user has agreed if the browser wants that; null if it is gone or not allowed.
- * @param {FileSystemFileHandle} handle
- * @returns {Promise<File | null>}
+ * The file where it lay, after the user has agreed if the browser wants that.
+ * @param {FileSystemHandle} handle
+ * @param {string} name
+ * @returns {Promise<File>}
  */
-export async function reopened(handle) {
-  try {
-    if (
-      !(await openable(handle)) &&
-      (await /** @type {any} */ (handle).requestPermission({ mode: "read" })) !== "granted"
-    )
-      return null;
-    return remember(await handle.getFile(), handle);
-  } catch {
-    return null;
+export async function reopened(handle, name) {
+  await allowed(handle, name);
+  return found(name, async () => remember(await /** @type {FileSystemFileHandle} */ (handle).getFile(), handle));
+}
+
+/**
+ * The files of a folder where it lay, likewise, with their paths in it.
+ * @param {FileSystemHandle} handle
+ * @param {string} name
+ */
+export async function reopenedFolder(handle, name) {
+  await allowed(handle, name);
+  return found(name, async () =>
+    remember(await filesIn(/** @type {FileSystemDirectoryHandle} */ (handle), ""), handle),
+  );
+}
+
+/** @param {FileSystemHandle} handle @param {string} name */
+async function allowed(handle, name) {
+  const agreed =
+    (await openable(handle)) || (await /** @type {any} */ (handle).requestPermission({ mode: "read" })) === "granted";
+  if (!agreed) throw failure(t("library.not_allowed", { name }));
+}
+
+/** @template T @param {string} name @param {() => Promise<T>} look @returns {Promise<T>} */
+function found(name, look) {
+  return look().catch(() => {
+    throw failure(t("library.moved", { name }));
+  });
+}
+
+/**
+ * @param {FileSystemDirectoryHandle} folder
+ * @param {string} path
+ * @returns {Promise<{ path: string, file: File }[]>}
+ */
+async function filesIn(folder, path) {
+  /** @type {{ path: string, file: File }[]} */
+  const files = [];
+  for await (const [name, handle] of /** @type {any} */ (folder).entries()) {
+    if (handle.kind === "directory") files.push(...(await filesIn(handle, `${path}${name}/`)));
+    else files.push({ path: path + name, file: await handle.getFile() });
   }
+  return files;
 }
 
 /** @param {string} key @param {Own} own */
@@ -96,17 +135,7 @@ export async function listHandles() {
  */
 export async function openHandle(key) {
   const { handle, name } = /** @type {Own} */ (await get(key, store()));
-  const asked = /** @type {any} */ (handle);
-  if (
-    (await asked.queryPermission({ mode: "read" })) !== "granted" &&
-    (await asked.requestPermission({ mode: "read" })) !== "granted"
-  ) {
-    throw failure(t("library.not_allowed", { name }));
-  }
-  const file = await handle.getFile().catch(() => {
-    throw failure(t("library.moved", { name }));
-  });
-  return remember(file, handle);
+  return reopened(handle, name);
 }
 
 /** @param {string} key */

@@ -101,6 +101,14 @@ async function bytesOf(dir, name) {
   return file?.size ?? 0;
 }
 
+/** Files that were opened from here, with their keys. @type {WeakMap<object, string>} */
+const keys = new WeakMap();
+
+/** The key of a file that was opened from here, "" for all others. @param {object | undefined} file */
+export function keyOf(file) {
+  return (file && keys.get(file)) ?? "";
+}
+
 /** @param {string} key @returns {Promise<File>} under its own name, still on disk */
 export async function open(key) {
   const dir = await folder(key);
@@ -108,7 +116,9 @@ export async function open(key) {
   if (!about?.file) throw failure(t("library.incomplete"));
   const data = await (await dir.getFileHandle(about.file)).getFile();
   if (data.size !== about.size) throw failure(t("library.incomplete"));
-  return new File([data], about.name);
+  const file = new File([data], about.name);
+  keys.set(file, key);
+  return file;
 }
 
 /** @param {string} key */

@@ -92,6 +92,19 @@ export function checkInto(field, change) {
   return (/** @type {Event} */ { target }) => change({ [field]: /** @type {HTMLInputElement} */ (target).checked });
 }
 
+/**
+ * Where the browser has a dialogue of its own, whose files it can find again in the next visit, that one opens in the
+ * place of an input's.
+ * @param {() => void} pick
+ */
+export function byHandle(pick) {
+  return (/** @type {Event} */ event) => {
+    if (!("showOpenFilePicker" in window)) return;
+    event.preventDefault();
+    pick();
+  };
+}
+
 /** The one file that was picked; the same can be picked again. @param {(file: File) => void} take */
 export function fileInto(take) {
   return (/** @type {Event} */ { target }) => {

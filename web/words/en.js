@@ -290,7 +290,7 @@ export default {
   "n.byte": { one: "{n} byte", other: "{n} bytes" },
 
   "app.label": "This page as an app",
-  "app.offline": "Available offline (the demo too, once used).",
+  "app.offline": "Available offline (generating and the demo too, once used).",
   "app.install": "Install as an app",
   "app.use_new": "Use the new version",
   "app.update": "A newer version of LoRA Loupe is ready",
@@ -943,8 +943,7 @@ export default {
   "error.demo_lora": "The demo's LoRA could not be opened",
   "error.demo_list": "The demo could not be listed",
   "error.not_copied": "{what} could not be copied",
-  "error.engine": "The engine crashed and was restarted",
-  "error.engine_says": "It reported: {message}. Everything on the page is still there; restart what was running.",
+  "error.engine": "Engine error",
   "error.demo_files": "The list of the demo's files is not loaded. Reload the page and try again.",
   "error.gone": "{name} is no longer available. Drop it again.",
   "error.no_lora": "The chosen file is not a usable LoRA. Choose another.",
@@ -1078,16 +1077,18 @@ export default {
   "keeper.other": "Its SHA-256 is {sha256}, but {wanted} was expected. The download was discarded.",
   "keeper.stopped": "Stopped.",
 
-  "engine.not_loaded": "The engine's worker could not be loaded.",
   "engine.bad_reply": "A reply of the engine could not be read.",
-  "engine.stopped": "The engine stopped unexpectedly ({message}). It was restarted; please try again.",
+  "engine.stopped": "The engine stopped unexpectedly ({message}). It is restarted with the next task; please try again.",
 
   "tune.save": "Save as a new file",
   "tune.draws": "Images below use these strengths; save a new file to keep them.",
   "tune.rests": "A new file keeps these strengths, so that every program applies them.",
 
   "worker.failed": "A part of the page stopped unexpectedly ({message}). Please try again.",
-  "worker.not_loaded": "a file of the page could not be loaded; check the connection, and reload the page if it was updated",
+  "worker.not_loaded":
+    "A part of the page could not be loaded. Check the connection and try again; reload the page if it was updated.",
+  "worker.not_started":
+    "A part of the page could not be started ({message}). Check the connection and try again; an old browser may lack what it needs.",
   "error.list": "The files could not be listed",
   "far.too_much": "{host} sent more than it was asked for. Download the file and drop it here.",
   "far.silent": "{host} has sent nothing for {seconds} seconds. Try again.",
@@ -1150,11 +1151,13 @@ export default {
   "app.stale": "A newer version is running in another tab",
   "app.stale_says": "Parts of this page may no longer load. Reload it; your form and images are restored.",
   "app.reload": "Reload",
-  "session.kept": "Your form and last images are kept in this browser for the next visit.",
+  "session.kept": "Your form, last images and list of open files are kept in this browser for the next visit.",
   "session.forget": "Forget them",
   "session.forget_files": "Forget",
   "session.reopen": "Reopen",
   "session.waiting": { one: "{n} file from your last visit", other: "{n} files from your last visit" },
+  "session.lost":
+    "Open again yourself: {names}. This browser doesn’t let pages reopen them, or they are no longer where they were.",
   "help.weight_key": "in a prompt: weight of the selected words, as in A1111 and ComfyUI",
   "help.paste_key": "opens pasted files and images, and reads pasted generation parameters",
   "values.percent": "{percent}%",

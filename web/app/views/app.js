@@ -70,21 +70,30 @@ export function updateView({ app, jobs }, send) {
   return messageView({ title: t("app.update"), message, severity: "good", kind: "update", extra });
 }
 
-/** Files of the last visit that the browser gives only after a click. @param {State} state @param {Send} send */
-export function sessionView({ session: { waiting } }, send) {
-  if (!waiting.length) return nothing;
+/** Names that are listed. */
+const MOST_NAMES = 8;
+
+/**
+ * Files and models of the last visit: those that the browser gives only after a click, and those that only the user can
+ * open again.
+ * @param {State} state
+ * @param {Send} send
+ */
+export function sessionView({ session: { waiting, lost } }, send) {
+  if (!waiting.length && !lost.length) return nothing;
+  const said = (/** @type {string[]} */ names) => names.slice(0, MOST_NAMES).join(", ");
+  const button = (/** @type {string} */ id, /** @type {"session/reopen" | "session/dismiss"} */ type) =>
+    html`<button class="button small" type="button" id=${id} @click=${() => send({ type })}>
+      ${t(type === "session/reopen" ? "session.reopen" : "session.forget_files")}
+    </button>`;
   return messageView({
-    title: t("session.waiting", { n: waiting.length }),
-    message: waiting.slice(0, 8).join(", "),
+    title: t("session.waiting", { n: waiting.length + lost.length }),
+    message: said(waiting),
     severity: "good",
     kind: "session",
-    extra: html`<p class="downloads">
-      <button class="button small" type="button" id="reopen" @click=${() => send({ type: "session/reopen" })}>
-        ${t("session.reopen")}
-      </button>
-      <button class="button small" type="button" @click=${() => send({ type: "session/forget" })}>
-        ${t("session.forget_files")}
-      </button>
-    </p>`,
+    extra: html`${lost.length ? html`<p>${t("session.lost", { names: said(lost) })}</p>` : nothing}
+      <p class="downloads">
+        ${waiting.length ? button("reopen", "session/reopen") : nothing} ${button("forget-files", "session/dismiss")}
+      </p>`,
   });
 }

@@ -2,6 +2,7 @@
 
 import { html, nothing, svg } from "lit-html";
 import { showsRun } from "../../select.js";
+import { byHandle } from "../../ui/fields.js";
 import { t } from "../../words.js";
 
 /** @param {import("../../types.d.ts").State} state @param {import("../../types.d.ts").Send} send */
@@ -23,7 +24,7 @@ export function introView(state, send) {
             id="file-picker"
             type="file"
             multiple
-            @click=${(/** @type {Event} */ event) => pickByHandle(event, send)}
+            @click=${byHandle(() => send({ type: "files/pick" }))}
             @change=${(/** @type {Event} */ event) => pick(event, send)}
           />
           ${t("intro.files")}
@@ -133,17 +134,6 @@ function pickFolder({ target }, send) {
   const name = picker.files?.[0]?.webkitRelativePath.split("/", 1)[0] ?? "";
   picker.value = "";
   if (picked.length) send({ type: "files/dropped", files: [], folders: [{ name, files: picked }], place: "" });
-}
-
-/**
- * Where the browser has it, its own dialogue opens, whose files the library can keep without a copy.
- * @param {Event} event
- * @param {import("../../types.d.ts").Send} send
- */
-function pickByHandle(event, send) {
-  if (!("showOpenFilePicker" in window)) return;
-  event.preventDefault();
-  send({ type: "files/pick" });
 }
 
 /** @param {Event} event @param {import("../../types.d.ts").Send} send */

@@ -3,14 +3,14 @@
 import { html, nothing } from "lit-html";
 import { live } from "lit-html/directives/live.js";
 import { t } from "../../words.js";
-import { fileInto } from "../../ui/fields.js";
+import { byHandle, fileInto } from "../../ui/fields.js";
 import { cross } from "../../ui/icons.js";
 
 /** @typedef {import("../../types.d.ts").State} State */
 /** @typedef {import("../../types.d.ts").Send} Send */
 
 /** @param {State} state @param {Send} send */
-export function baseView({ base, demo, run }, send) {
+export function baseView({ base, demo, run, jobs }, send) {
   const option = (/** @type {string} */ id, /** @type {string} */ name) =>
     html`<option value=${id} .selected=${live(id === base.chosen)}>${name}</option>`;
   const own = base.own.find(({ id }) => id === base.chosen);
@@ -29,7 +29,7 @@ export function baseView({ base, demo, run }, send) {
         </select>
       </label>
       ${
-        own && !base.info
+        own && !base.info && jobs.some(({ lane }) => lane === "gpu")
           ? html`<p class="fine"><span class="spinner"></span> ${t("base.opening", { name: own.name })}</p>`
           : nothing
       }
@@ -44,6 +44,7 @@ export function baseView({ base, demo, run }, send) {
                 id="pick-checkpoint"
                 type="file"
                 accept=".safetensors"
+                @click=${byHandle(() => send({ type: "model/pick" }))}
                 @change=${fileInto((file) => send({ type: "model/picked", file }))}
               />
               ${t("base.file")}
@@ -128,6 +129,7 @@ function vaeView(vae, send) {
         id="pick-vae"
         type="file"
         accept=".safetensors"
+        @click=${byHandle(() => send({ type: "vae/pick" }))}
         @change=${fileInto((file) => send({ type: "vae/picked", file }))}
       />
       ${t("base.vae")}

@@ -103,8 +103,14 @@ function columnView({ block, x, width, over, under, tiles }, { unit, tops, tall,
     ${over ? svg`<text class="group" x="${x * unit}%" y="11">${over}</text>` : nothing}
     <rect class="hit" x="${x * unit}%" y=${TOP - 4} width="${width * unit}%" height=${tall - TOP + 22} />
     ${rows.map((row, i) => room(i, row))} ${tiles.map(tile)}
-    <text class="under ${Number(under) % 2 ? "odd" : ""}" x="${(x + wide / 2) * unit}%" y=${tall + 13}>${under}</text>
+    <text class="under ${sort(under)}" x="${(x + wide / 2) * unit}%" y=${tall + 13}>${under}</text>
   </g>`;
+}
+
+/** What of a block's name gives way where there is little room. @param {string} under */
+function sort(under) {
+  if (!/^\d+$/.test(under)) return "word";
+  return Number(under) % 2 ? "odd" : "";
 }
 
 /** The layer under the pointer, "" for none. @param {MouseEvent} event */

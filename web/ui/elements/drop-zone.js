@@ -2,8 +2,8 @@
  * <drop-zone>: the whole window takes files. Shows its content as an overlay while files hover.
  *
  * Fires `files` on a drop, with detail { files: File[], handles: (FileSystemFileHandle | null)[], folders: { name,
- * files: { path, file }[] }[], place: string }.
- * A file's handle is null where the browser gives none.
+ * files: { path, file }[], handle: FileSystemDirectoryHandle | null }[], place: string }.
+ * A handle is null where the browser gives none.
  * Paths are relative to the folder. `place` is the data-drop of the element under the pointer, "" for none; while files
  * hover over such an element, it has the attribute data-over and the overlay stays away.
  */
@@ -84,11 +84,8 @@ export class DropZone extends HTMLElement {
     );
     const files = dropped.map(({ file }) => file);
     const handles = await Promise.all(dropped.map(({ handle }) => handle));
-    const directories = opened.flatMap(({ entry }) =>
-      entry?.isDirectory ? [/** @type {FileSystemDirectoryEntry} */ (entry)] : [],
-    );
     const folders = await Promise.all(
-      directories.map(async (entry) => ({ name: entry.name, files: await walk(entry, "") })),
+      opened.flatMap(({ entry, handle }) => (entry?.isDirectory ? [folderOf(entry, handle)] : [])),
     );
     this.dispatchEvent(new CustomEvent("files", { detail: { files, handles, folders, place } }));
   }
@@ -97,11 +94,16 @@ export class DropZone extends HTMLElement {
 /**
  * Not yet in TypeScript's library, nor in every browser.
  * @param {DataTransferItem} item
- * @returns {Promise<FileSystemFileHandle | null>}
+ * @returns {Promise<any>} a file's or a folder's handle
  */
 async function handleOf(item) {
-  const handle = await /** @type {any} */ (item).getAsFileSystemHandle?.().catch(() => null);
-  return handle?.kind === "file" ? handle : null;
+  return (await /** @type {any} */ (item).getAsFileSystemHandle?.().catch(() => null)) ?? null;
+}
+
+/** @param {FileSystemEntry} entry @param {Promise<FileSystemDirectoryHandle | null>} handle */
+async function folderOf(entry, handle) {
+  const files = await walk(/** @type {FileSystemDirectoryEntry} */ (entry), "");
+  return { name: entry.name, files, handle: await handle };
 }
 
 /** @param {DragEvent} event @returns {HTMLElement | null} */

@@ -1,0 +1,141 @@
+/**
+ * Screenshots of dist/ in Chromium, to be looked at: node tests/make/screens.mjs FOLDER [STATE…] writes
+ * FOLDER/STATE-LANGUAGE-WIDTH-SCHEME.png. CHROME_PATH names the browser, as in the tests.
+ */
+import { mkdir } from 'node:fs/promises';
+import { drop, launch, until } from '../browser/harness.mjs';
+import { PATIENCE, enter, finished, generate, openDemo, reportOf } from '../browser/studio.mjs';
+
+const [folder, ...wanted] = process.argv.slice(2);
+await mkdir(folder, { recursive: true });
+const site = await launch();
+
+/** English in every width and scheme, the other languages in some. */
+const VARIANTS = [
+  ...[1280, 390, 1920].flatMap((width) => ['light', 'dark'].map((scheme) => ['en', width, scheme])),
+  ...['de', 'zh'].flatMap((language) => [
+    [language, 390, 'light'],
+    [language, 1280, 'dark'],
+  ]),
+];
+
+const opened = async (...files) => {
+  const { page } = await site.open();
+  await page.waitForSelector('#try-demo');
+  await drop(page, files);
+  await reportOf(page, files.at(-1).split('/').at(-1));
+  return page;
+};
+const demo = async () => (await openDemo(site, { steps: 4, guidance: 2 })).page;
+
+/** What there is to see: a page and the part of it that is photographed, all of it if none is named. */
+const STATES = {
+  intro: async () => [(await site.open()).page],
+  report: async () => [await opened('corpus/files/kohya_lora_r4a1_fp16.safetensors'), '#look'],
+  problems: async () => [await opened('hostile/nan_inf_weights.safetensors'), '#look'],
+  refused: async () => [await opened('hostile/html_page.safetensors')],
+  upscaler: async () => [await opened('golden/upscalers/compact.pth'), '#look'],
+  folder: async () => {
+    const { page } = await site.open();
+    await page.waitForSelector('#try-demo');
+    await drop(
+      page,
+      ['kohya_lora_r4a1_fp16', 'lycoris_lokr_full_bf16', 'kohya_with_unmatched_keys_fp16']
+        .flatMap((name) => [name, name, name])
+        .map((name) => `corpus/files/${name}.safetensors`),
+    );
+    await page.waitForSelector('[data-testid=folder][data-done=yes]');
+    return [page, '[data-testid=folder]'];
+  },
+  before: async () => [await demo(), '#run'],
+  device: async () => {
+    const page = await demo();
+    await page.selectOption('#device', 'cpu');
+    return [page, '[data-testid=device]'];
+  },
+  templates: async () => {
+    const page = await demo();
+    await page.click('#templates > summary');
+    await page.locator('#advanced > summary').click();
+    return [page, '#run form'];
+  },
+  during: async () => {
+    const page = await demo();
+    await enter(page, { steps: 100 });
+    await page.click('#generate');
+    await page.waitForSelector('[data-testid=progress]');
+    await page.locator('#run').scrollIntoViewIfNeeded();
+    return [page, '#run'];
+  },
+  activity: async () => {
+    const page = await demo();
+    await enter(page, { steps: 100 });
+    await page.click('#generate');
+    await page.waitForSelector('[data-testid=activity]');
+    return [page, 'window'];
+  },
+  after: async () => {
+    const page = await demo();
+    await generate(page);
+    return [page, '#run'];
+  },
+  grid: async () => {
+    const page = await demo();
+    await enter(page, { steps: 1 });
+    await page.getByRole('heading', { name: 'X/Y plot' }).click();
+    await page.fill('#values-x', '0.5, 1');
+    await page.click('#draw-grid');
+    await page.waitForSelector('[data-testid=run]:not([data-status=idle])', PATIENCE);
+    await finished(page);
+    return [page, '#run'];
+  },
+  bench: async () => {
+    const { page } = await site.open(undefined);
+    await page.evaluate(() => void (location.hash = '#bench'));
+    await page.waitForSelector('[data-testid=bench]');
+    return [page, '[data-testid=bench]'];
+  },
+  library: async () => {
+    const page = await opened('golden/loras/mini-sd15/lora_a.safetensors');
+    await page.click('#keep');
+    await page.click('#library summary');
+    await page.locator('[data-testid=kept][data-status=kept]').waitFor();
+    return [page, '#library'];
+  },
+  edit: async () => {
+    const page = await opened('corpus/files/kohya_lora_r4a1_fp16.safetensors');
+    await page.locator('#change button').first().click();
+    return [page, '#change'];
+  },
+  restored: async () => {
+    const { page } = await site.open();
+    await page.waitForSelector('#try-demo');
+    await drop(page, ['recipes/civitai.jpg']);
+    await page.locator('#run [data-kind=restored]').waitFor();
+    return [page, '#run'];
+  },
+  session: async () => {
+    const page = await opened('corpus/files/kohya_lora_r4a1_fp16.safetensors');
+    await until('the work to be kept', () => page.locator('#forget-session').count());
+    await page.reload();
+    await page.locator('[data-kind=session]').waitFor();
+    return [page];
+  },
+};
+
+for (const [name, open] of Object.entries(STATES)) {
+  if (wanted.length && !wanted.includes(name)) continue;
+  const [page, part] = await open();
+  for (const [language, width, colorScheme] of VARIANTS) {
+    await page.setViewportSize({ width, height: width === 390 ? 844 : 900 });
+    await page.emulateMedia({ colorScheme });
+    await page.selectOption('#language', language);
+    await page.waitForFunction((language) => document.documentElement.lang === language, language);
+    const shot = { path: `${folder}/${name}-${language}-${width}-${colorScheme}.png`, animations: 'disabled' };
+    if (part && part !== 'window') await page.locator(part).screenshot(shot);
+    else await page.screenshot({ ...shot, fullPage: part !== 'window' });
+  }
+  await page.context().close();
+  console.log(name);
+}
+await site.close();
