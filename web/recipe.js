@@ -9,13 +9,14 @@ import { t } from "./words.js";
 /** @typedef {import("./engine/types.d.ts").Recipe} Recipe */
 
 /**
- * What the worker must have opened: the chosen model, with its separate VAE, on the chosen device.
+ * What the worker must have opened: the chosen model, with its other files, on the chosen device.
  * @param {State} state
  */
 export function modelKey(state) {
   const { base } = state;
   const single = base.own.some(({ id, kind }) => id === base.chosen && kind === "file");
-  const files = single && base.vae ? `${base.chosen} with ${base.vae.id}` : base.chosen;
+  const parts = single ? base.parts : [];
+  const files = [base.chosen, ...parts.map(({ id }) => id)].join(" with ");
   return `${files} on ${deviceOf(state)}`;
 }
 

@@ -103,13 +103,18 @@ export type Demo = {
 /** A base model that the user brought. Its files stay in files/opened.js. */
 export type OwnModel = { id: string; name: string; kind: "file" | "folder" };
 
+/** A file with a network of a model. */
+export type Part = { id: string; name: string };
+
 /** What is drawn with. */
 export type Base = {
   /** "demo", or the id of one of `own`. */
   chosen: string;
   own: OwnModel[];
-  /** A separate VAE file for single-file models. */
-  vae: { id: string; name: string } | null;
+  /** Files of text encoders or a VAE for single-file models. */
+  parts: Part[];
+  /** Whether the model was refused only because it lacks such files. */
+  lacks: boolean;
   /** What the engine says of the chosen model, once it has been opened. */
   info: ModelInfo | null;
   /** The numbers that the form was given by the last model; a number that still has this value follows the next model. */
@@ -242,7 +247,7 @@ export type Run = {
 
 /** Two images of the same recipe, but for the LoRAs. */
 export type Result = {
-  /** What decides an image besides its recipe: the model's id and VAE, the image to start from. */
+  /** What decides an image besides its recipe: the model's files, the image to start from. */
   cause: string;
   /** The recipe of `without`. */
   plain: Recipe;
@@ -544,14 +549,15 @@ export type Action =
       place: string;
     }
   | { type: "files/pick" }
-  | { type: "model/pick" | "vae/pick" }
+  | { type: "model/pick" | "part/pick" }
   | { type: "model/picked"; file: File }
   | { type: "model/used"; id: string }
   | { type: "model/far"; text: string }
   | { type: "model/asking" }
   | { type: "model/answered"; error: EngineError | null }
-  | { type: "vae/picked"; file: File }
-  | { type: "vae/taken"; vae: Base["vae"] }
+  | { type: "part/picked"; files: File[] }
+  | { type: "part/added"; part: Part }
+  | { type: "part/removed"; id: string }
   | { type: "model/chosen"; id: string }
   | { type: "model/added"; model: OwnModel }
   | { type: "model/ready"; info: ModelInfo }

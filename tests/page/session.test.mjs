@@ -104,7 +104,7 @@ it('models, VAE and files are opened again as what they were, and what is not fo
   const all = [
     opened('one', 'model', folder, { chosen: true }),
     opened('two.safetensors', 'model', handleOf('two.safetensors')),
-    opened('vae.safetensors', 'vae', handleOf('vae.safetensors', { state: 'prompt', answer: 'granted' })),
+    opened('vae.safetensors', 'part', handleOf('vae.safetensors', { state: 'prompt', answer: 'granted' })),
     opened('lora.safetensors', 'file', handleOf('lora.safetensors'), { config: '{"r": 4}' }),
     opened('moved.safetensors', 'file', handleOf('moved.safetensors', { gone: true })),
     opened('refused.safetensors', 'model', handleOf('refused.safetensors', { state: 'prompt' })),
@@ -116,7 +116,7 @@ it('models, VAE and files are opened again as what they were, and what is not fo
   );
   const lost = await openAgain(all, (action) => sent.push(action));
   assert.deepEqual(lost, ['moved.safetensors', 'refused.safetensors', 'nowhere.safetensors']);
-  const [added, chosen, second, vae, dropped] = sent;
+  const [added, chosen, second, part, dropped] = sent;
   assert.equal(sent.length, 5);
   assert.deepEqual([added.model.name, added.model.kind, chosen.id], ['one', 'folder', added.model.id]);
   assert.deepEqual(
@@ -124,7 +124,7 @@ it('models, VAE and files are opened again as what they were, and what is not fo
     ['model_index.json', 'unet/config.json'],
   );
   assert.deepEqual([second.model.name, second.model.kind], ['two.safetensors', 'file']);
-  assert.equal(vae.vae.name, 'vae.safetensors');
+  assert.equal(part.part.name, 'vae.safetensors');
   assert.deepEqual(
     dropped.files.map(({ name }) => name),
     ['lora.safetensors', 'adapter_config.json'],
@@ -133,14 +133,14 @@ it('models, VAE and files are opened again as what they were, and what is not fo
 
   const state = {
     files: [],
-    base: { own: sent.slice(0, 3).flatMap(({ model }) => model ?? []), vae: vae.vae, chosen: chosen.id },
+    base: { own: sent.slice(0, 3).flatMap(({ model }) => model ?? []), parts: [part.part], chosen: chosen.id },
   };
   assert.deepEqual(
     openedFiles(state).map(({ name, as, handle, chosen }) => [name, as, handle !== null, chosen]),
     [
       ['one', 'model', true, true],
       ['two.safetensors', 'model', true, false],
-      ['vae.safetensors', 'vae', true, undefined],
+      ['vae.safetensors', 'part', true, undefined],
     ],
     'they can be found again once more',
   );

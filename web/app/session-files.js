@@ -1,4 +1,4 @@
-/** The opened files, base models and VAE -> what finds them again in the next visit, and the files again. */
+/** The opened files, base models and their parts -> what finds them again in the next visit, and the files again. */
 
 import { fileOf, folderOf, keepFolder, keepNew, keptOf } from "../files/opened.js";
 import { handleOf, openable, reopened, reopenedFolder } from "../library/handles.js";
@@ -10,15 +10,15 @@ import { keyOf, open as openKept } from "../library/opfs.js";
 /**
  * `handle`, or `key` in the library, finds it again; null and "" where there is neither. `config` is the text of the
  * PEFT config beside a file.
- * @typedef {{ name: string, handle: FileSystemHandle | null, key: string, as: "file" | "model" | "vae",
+ * @typedef {{ name: string, handle: FileSystemHandle | null, key: string, as: "file" | "model" | "part",
  * config?: string, chosen?: boolean }} Opened
  */
 
 /** All that the user has opened. @param {Pick<State, "files" | "base">} state @returns {Opened[]} */
-export function openedFiles({ files, base: { own, vae, chosen } }) {
+export function openedFiles({ files, base: { own, parts, chosen } }) {
   return [
     ...own.map(({ id, name }) => ({ ...source(id), name, as: /** @type {const} */ ("model"), chosen: id === chosen })),
-    ...(vae ? [{ ...source(vae.id), name: vae.name, as: /** @type {const} */ ("vae") }] : []),
+    ...parts.map(({ id, name }) => ({ ...source(id), name, as: /** @type {const} */ ("part") })),
     ...files
       .filter(({ id }) => !id.startsWith("demo:"))
       .map(({ id, name }) => ({ ...source(id), name, as: /** @type {const} */ ("file"), config: keptOf(id)?.config })),
@@ -59,7 +59,7 @@ async function opened({ handle, key, name }) {
 function use({ as, name, config, chosen }, what, send) {
   if (Array.isArray(what)) useModel(keepFolder(what), "folder");
   else if (as === "model") useModel(keepNew("model", what), "file");
-  else if (as === "vae") send({ type: "vae/taken", vae: { id: keepNew("vae", what), name } });
+  else if (as === "part") send({ type: "part/added", part: { id: keepNew("part", what), name } });
   else {
     const beside = config === undefined ? [] : [new File([config], "adapter_config.json")];
     send({ type: "files/dropped", files: [what, ...beside], folders: [], place: "session" });

@@ -44,8 +44,8 @@ export class EngineClient extends Client {
    * @param {string} key
    * @param {"gpu" | "cpu"} device
    * @param {string} name
-   * @param {{ places: Place[], merges: Uint8Array }} files a checkpoint or a UNet, with other files of its text encoders
-   * and its VAE, and CLIP's gzipped merges
+   * @param {{ places: Place[], merges: Uint8Array }} files a checkpoint or a UNet, with other files of its text
+   * encoders and its VAE, and CLIP's gzipped merges
    * @returns {Promise<import("./types.d.ts").ModelInfo>}
    */
   async openCheckpoint(key, device, name, { places, merges }) {

@@ -67,7 +67,10 @@ export class Opening {
     for (const image of dropped.filter(isImage))
       await (place === "start" ? this.#startFrom(image) : this.#readImage(image));
     const rest = dropped.filter((file) => !isImage(file));
-    if (place === "base") return [...rest, ...inside.map(({ file }) => file)].forEach((file) => this.#useFile(file));
+    if (place === "base") {
+      const files = [...rest, ...inside.map(({ file }) => file)];
+      return this.#getState().base.lacks ? this.#useParts(files) : files.forEach((file) => this.#useFile(file));
+    }
     const entries = [...keepDropped(await together(rest)), ...keepDropped(await Promise.all(inside.map(withConfig)))];
     if (entries.length > MOST_TABS || inside.length > 1) return this.#looking.list(entries);
     const returns = place === "session";
@@ -161,9 +164,9 @@ export class Opening {
     if (!this.#getState().base.own.some((model) => model.id === id)) forget(id);
   }
 
-  /** @param {File} file */
-  #useVae(file) {
-    this.#send({ type: "vae/taken", vae: { id: keepNew("vae", file), name: file.name } });
+  /** Text encoders or a VAE of the chosen model. @param {File[]} files */
+  #useParts(files) {
+    for (const file of files) this.#send({ type: "part/added", part: { id: keepNew("part", file), name: file.name } });
   }
 
   /** @param {File} file */
@@ -208,16 +211,16 @@ export class Opening {
         return this.#closeFile(action.id);
       case "model/pick":
         return this.#pick(([file]) => this.#useFile(file));
-      case "vae/pick":
-        return this.#pick(([file]) => this.#useVae(file));
+      case "part/pick":
+        return this.#pick((files) => this.#useParts(files), true);
       case "model/picked":
         return this.#useFile(action.file);
       case "model/used":
         return this.#useModel(action.id, this.#getState().files.find(({ id }) => id === action.id)?.name ?? "", "file");
       case "model/far":
         return void this.#useFarModel(action.text);
-      case "vae/picked":
-        return this.#useVae(action.file);
+      case "part/picked":
+        return this.#useParts(action.files);
       case "start/picked":
         return this.#startFrom(action.file);
       case "mask/picked":

@@ -11,7 +11,8 @@ import { t } from "../words.js";
 export const FIRST_BASE = {
   chosen: "demo",
   own: [],
-  vae: null,
+  parts: [],
+  lacks: false,
   info: null,
   usual: {},
   last: "demo",
@@ -33,8 +34,13 @@ export function reduceBase(state, action) {
       return { ...state, base: { ...state.base, far: { status: "asking", error: null } } };
     case "model/answered":
       return { ...state, base: { ...state.base, far: { status: "idle", error: action.error } } };
-    case "vae/taken":
-      return { ...state, base: { ...state.base, vae: action.vae, info: null } };
+    case "part/added":
+      return withParts(state, [...state.base.parts, action.part]);
+    case "part/removed":
+      return withParts(
+        state,
+        state.base.parts.filter(({ id }) => id !== action.id),
+      );
     default:
       return state;
   }
@@ -48,7 +54,12 @@ export function reduceBase(state, action) {
  */
 export function withBase(state, chosen) {
   if (chosen === state.base.chosen) return state;
-  const next = { ...state, base: { ...state.base, chosen, info: null }, tokens: null, remark: null };
+  const next = {
+    ...state,
+    base: { ...state.base, chosen, parts: [], lacks: false, info: null },
+    tokens: null,
+    remark: null,
+  };
   const kept = state.form.loras.filter(({ id }) => canRun(next, id));
   const { demo } = loraOptions(next);
   const first = demo[0]?.id ?? (canRun(next, state.selected) ? state.selected : "");
@@ -56,6 +67,11 @@ export function withBase(state, chosen) {
   return chosen === "demo" && state.demo.catalogue
     ? withUsual({ ...next, form }, demoNumbers(state.demo.catalogue))
     : { ...next, form };
+}
+
+/** @param {State} state @param {import("../types.d.ts").Part[]} parts @returns {State} */
+function withParts(state, parts) {
+  return { ...state, base: { ...state.base, parts, lacks: false, info: null }, remark: null };
 }
 
 /**
@@ -79,21 +95,27 @@ function withUsual(state, usual) {
 }
 
 /**
- * What does not open is let go, with a word: the separate VAE first, then the model.
+ * What does not open is let go, with a word: the last of its other files first, then the model. One that only lacks
+ * files waits for them.
  * @param {State} state
  * @param {import("../engine/types.d.ts").EngineError} error
  * @returns {State}
  */
 function withoutModel(state, { kind, message }) {
-  const { own, chosen, vae, last } = state.base;
+  const { own, chosen, parts, last } = state.base;
   const model = own.find(({ id }) => id === chosen);
-  const withVae = model?.kind === "file" && vae;
-  const left = own.filter(({ id }) => id !== chosen);
-  const next = withVae
-    ? { ...state, base: { ...state.base, vae: null } }
-    : withBase({ ...state, base: { ...state.base, own: left } }, left.some(({ id }) => id === last) ? last : "demo");
   const name = model?.name ?? t("said.the_model");
-  const title = withVae ? t("said.not_with_vae", { name, vae: vae.name }) : t("said.not_drawn_with", { name });
+  if (kind === "parts") {
+    const remark = { kind, severity: /** @type {const} */ ("warn"), title: t("said.lacks", { name }), message };
+    const base = { ...state.base, lacks: true };
+    return { ...state, base, remark: { ...remark, details: [], image: null }, announcement: message };
+  }
+  const part = model?.kind === "file" ? parts.at(-1) : undefined;
+  const left = own.filter(({ id }) => id !== chosen);
+  const next = part
+    ? { ...state, base: { ...state.base, parts: parts.slice(0, -1) } }
+    : withBase({ ...state, base: { ...state.base, own: left } }, left.some(({ id }) => id === last) ? last : "demo");
+  const title = part ? t("said.not_with_part", { name, part: part.name }) : t("said.not_drawn_with", { name });
   return {
     ...next,
     remark: { kind, severity: "refuse", title, message, details: [], image: null },

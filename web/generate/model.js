@@ -109,22 +109,22 @@ export class BaseModel {
 
   /** @param {string} key */
   async #openOwn(key) {
-    const { chosen, own, vae } = this.#getState().base;
+    const { chosen, own, parts } = this.#getState().base;
     const name = own.find(({ id }) => id === chosen)?.name ?? "";
     const device = deviceOf(this.#getState());
     const folder = folderOf(chosen);
     if (folder) return this.#engine.openModel(key, device, name, folder);
     const place = keptOf(chosen);
     if (!place) throw { kind: "no_model", message: t("error.gone", { name }) };
-    const parts = vae ? [keptOf(vae.id)].filter((part) => part !== undefined) : [];
-    return this.#engine.openCheckpoint(key, device, name, { places: [place, ...parts], merges: await clipMerges() });
+    const others = parts.map(({ id }) => keptOf(id)).filter((part) => part !== undefined);
+    return this.#engine.openCheckpoint(key, device, name, { places: [place, ...others], merges: await clipMerges() });
   }
 
   /** The chosen model, opened before it is asked for; what goes wrong is a remark already. */
   async #openChosen() {
     await this.#devices.known;
     const { device, base, demo } = this.#getState();
-    if (device.status !== "ready" || (base.chosen === "demo" && demo.status !== "ready")) return;
+    if (device.status !== "ready" || base.lacks || (base.chosen === "demo" && demo.status !== "ready")) return;
     await this.openAhead().catch(
       (thrown) => asError(thrown).kind === "crashed" && this.#messages.raise(t("error.engine"), thrown),
     );
@@ -134,7 +134,8 @@ export class BaseModel {
   act(action) {
     switch (action.type) {
       case "device/chosen":
-      case "vae/taken":
+      case "part/added":
+      case "part/removed":
       case "model/chosen":
       case "model/failed":
       case "restored":

@@ -115,6 +115,16 @@ export function fileInto(take) {
   };
 }
 
+/** The chosen files of a picker. @param {(files: File[]) => void} take */
+export function filesInto(take) {
+  return (/** @type {Event} */ { target }) => {
+    const picker = /** @type {HTMLInputElement} */ (target);
+    const files = [...(picker.files ?? [])];
+    picker.value = "";
+    if (files.length) take(files);
+  };
+}
+
 /**
  * @param {string} name @param {string} field its id as well
  * @param {number} value

@@ -3,7 +3,7 @@
 import { html, nothing } from "lit-html";
 import { live } from "lit-html/directives/live.js";
 import { t } from "../../words.js";
-import { byHandle, fileInto } from "../../ui/fields.js";
+import { byHandle, fileInto, filesInto } from "../../ui/fields.js";
 import { cross } from "../../ui/icons.js";
 
 /** @typedef {import("../../types.d.ts").State} State */
@@ -33,7 +33,7 @@ export function baseView({ base, demo, run, jobs }, send) {
           ? html`<p class="fine"><span class="spinner"></span> ${t("base.opening", { name: own.name })}</p>`
           : nothing
       }
-      <details>
+      <details ?open=${base.lacks}>
         <summary>${t("base.own")}</summary>
         <div class="inside">
           <p class="fine">${t("base.says")}</p>
@@ -43,7 +43,7 @@ export function baseView({ base, demo, run, jobs }, send) {
                 class="visually-hidden"
                 id="pick-checkpoint"
                 type="file"
-                accept=".safetensors"
+                accept=".safetensors,.gguf"
                 @click=${byHandle(() => send({ type: "model/pick" }))}
                 @change=${fileInto((file) => send({ type: "model/picked", file }))}
               />
@@ -60,7 +60,7 @@ export function baseView({ base, demo, run, jobs }, send) {
               ${t("base.folder")}
             </label>
           </p>
-          ${own?.kind === "file" ? vaeView(base.vae, send) : nothing} ${farView(base.far, send)}
+          ${own?.kind === "file" ? partsView(base, send) : nothing} ${farView(base.far, send)}
         </div>
       </details>
     </div>
@@ -107,34 +107,36 @@ function farView({ status, error }, send) {
   `;
 }
 
-/** @param {State["base"]["vae"]} vae @param {Send} send */
-function vaeView(vae, send) {
-  if (vae) {
-    return html`<p class="fine taken">
-      ${t("base.with_vae", { name: vae.name })}
-      <button
-        class="quiet"
-        type="button"
-        aria-label=${t("base.without_vae", { name: vae.name })}
-        @click=${() => send({ type: "vae/taken", vae: null })}
-      >
-        ${cross}
-      </button>
+/** Files of text encoders or a VAE. @param {State["base"]} base @param {Send} send */
+function partsView({ parts, lacks }, send) {
+  return html`${parts.map(
+      ({ id, name }) =>
+        html`<p class="fine taken">
+          ${t("base.with_part", { name })}
+          <button
+            class="quiet"
+            type="button"
+            aria-label=${t("base.without_part", { name })}
+            @click=${() => send({ type: "part/removed", id })}
+          >
+            ${cross}
+          </button>
+        </p>`,
+    )}
+    <p class="chips">
+      <label class="button small ${lacks ? "primary" : ""}">
+        <input
+          class="visually-hidden"
+          id="pick-part"
+          type="file"
+          accept=".safetensors,.gguf"
+          multiple
+          @click=${byHandle(() => send({ type: "part/pick" }))}
+          @change=${filesInto((files) => send({ type: "part/picked", files }))}
+        />
+        ${t("base.part")}
+      </label>
     </p>`;
-  }
-  return html`<p class="chips">
-    <label class="button small">
-      <input
-        class="visually-hidden"
-        id="pick-vae"
-        type="file"
-        accept=".safetensors"
-        @click=${byHandle(() => send({ type: "vae/pick" }))}
-        @change=${fileInto((file) => send({ type: "vae/picked", file }))}
-      />
-      ${t("base.vae")}
-    </label>
-  </p>`;
 }
 
 /** The folder's own name stands first in each path. @param {Event} event @param {Send} send */
