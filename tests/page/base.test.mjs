@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { reduceBase } from '../../web/generate/base-state.js';
 import { modelKey } from '../../web/recipe.js';
-import { state } from './page.mjs';
+import { openPage } from './page.mjs';
+
+const { state } = await openPage();
 
 const OWN = { id: 'model:1', name: 'unet.gguf', kind: 'file' };
 const PART = { id: 'part:1', name: 'vae.safetensors' };
