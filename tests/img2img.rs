@@ -10,8 +10,9 @@ use lora_loupe_tests::cases::cases;
 use lora_loupe_tests::compare::{LATENTS, close, max_abs, rel_rms};
 use lora_loupe_tests::draw::latents;
 use lora_loupe_tests::golden::{self, Tensor};
-use lora_loupe_tests::mini::full;
+use lora_loupe_tests::mini::{self, full};
 use lora_loupe_tests::numbers::numbers;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
@@ -20,15 +21,18 @@ fn init_image(recipe: &Recipe) -> Vec<f32> {
     Tensor { shape: vec![1, 3, recipe.height, recipe.width], data }.channels_last()
 }
 
+fn striped_mask(recipe: &Recipe) -> Vec<f32> {
+    let is_masked = |i: usize| (i % recipe.width + 2 * (i / recipe.width)) % 24 < 12;
+    (0..recipe.height * recipe.width).map(|i| f32::from(is_masked(i))).collect()
+}
+
 #[test]
 fn inpainting() {
     pollster::block_on(async {
         let mut session = full().await;
         for (case, recipe, wanted) in cases("inpaint") {
             let init = init_image(&recipe);
-            let mask: Vec<f32> = (0..recipe.height * recipe.width)
-                .map(|i| if (i % recipe.width + 2 * (i / recipe.width)) % 24 < 12 { 1.0 } else { 0.0 })
-                .collect();
+            let mask = striped_mask(&recipe);
             let recipe = Recipe { denoise: case["strength"].as_f64(), masked: true, ..recipe };
             let given = GenerateInputs { init: Some(&init), mask: Some(&mask), ..GenerateInputs::default() };
             let got = latents(&mut session, &recipe, &given).await;
@@ -40,6 +44,52 @@ fn inpainting() {
             let given = GenerateInputs { mask: None, ..given };
             let result = session.generate(&recipe, &given, &mut |_| ControlFlow::Continue(())).await;
             assert!(result.expect_err("no mask").to_string().contains("the mask"));
+        }
+    });
+}
+
+/// Returns the UNet's file with a conv_in that also reads the mask and the masked image, as in tests/make/runner.py.
+fn with_inpainting_conv_in(bytes: &[u8]) -> Vec<u8> {
+    let file = SafeTensors::deserialize(bytes).expect("weights");
+    let channels = file.tensor("conv_in.weight").expect("conv_in").shape()[0];
+    let weight = numbers(31, channels * 9 * 9, 1.0, 0.0);
+    let weight: Vec<u8> = weight.iter().flat_map(|value| (value * 0.2).to_le_bytes()).collect();
+    let tensors = file.iter().map(|(name, view)| match name {
+        "conv_in.weight" => {
+            (name, TensorView::new(Dtype::F32, vec![channels, 9, 3, 3], weight.as_slice()).expect("a tensor"))
+        }
+        _ => (name, view),
+    });
+    safetensors::serialize(tensors, None).expect("a file")
+}
+
+#[test]
+fn inpainting_models_read_the_mask_and_the_masked_image() {
+    let change = |path: &str, bytes: Vec<u8>| match path {
+        "unet/config.json" => {
+            let text = String::from_utf8(bytes).expect("text");
+            assert!(text.contains(r#""in_channels": 4"#));
+            text.replace(r#""in_channels": 4"#, r#""in_channels": 9"#).into_bytes()
+        }
+        _ if path.starts_with("unet/") && path.ends_with(".safetensors") => with_inpainting_conv_in(&bytes),
+        _ => bytes,
+    };
+    pollster::block_on(async {
+        let mut session = mini::session(change).await;
+        let all = cases("inpainting model");
+        assert_eq!(all.len(), 3);
+        for (case, recipe, wanted) in all {
+            let init = init_image(&recipe);
+            let mask = striped_mask(&recipe);
+            let batch = case["images"].as_u64().expect("an integer") as usize;
+            let recipe = Recipe { denoise: case["strength"].as_f64(), masked: true, batch, ..recipe };
+            let given = GenerateInputs { init: Some(&init), mask: Some(&mask), ..GenerateInputs::default() };
+            let got = latents(&mut session, &recipe, &given).await;
+            close(&format!("{case}"), &got, &wanted, LATENTS);
+            // Without a mask, all of the image is masked; without an image too.
+            let unmasked = Recipe { masked: false, denoise: None, ..recipe.clone() };
+            let other = latents(&mut session, &unmasked, &GenerateInputs::default()).await;
+            assert!(rel_rms(&other, &wanted) > 1e-2, "the mask has an effect");
         }
     });
 }

@@ -249,7 +249,7 @@ fn folders_of_unsupported_models_are_identified() {
     };
     let check = |error: String, kind: &str| assert!(error.contains(kind), "{error}");
     check(refusal("StableDiffusionXLImg2ImgPipeline", "text_encoder_2", 4), "this is the SDXL refiner");
-    check(refusal("StableDiffusionInpaintPipeline", "text_encoder", 9), "this is an inpainting model");
+    check(refusal("StableDiffusionInpaintPipeline", "text_encoder", 8), "this is an image-editing model");
     check(refusal("StableDiffusionUpscalePipeline", "text_encoder", 7), "this is a StableDiffusionUpscalePipeline");
     check(refusal("StableDiffusionPipeline", "text_encoder", 4), "the model folder has no text_encoder/");
 }
@@ -258,9 +258,7 @@ fn folders_of_unsupported_models_are_identified() {
 fn unsupported_files_are_identified() {
     let refusal = |shapes: &Shapes| open(shapes, &[], &[]).err().expect("a refusal").to_string();
     for family in ["sd15", "sd21", "sdxl"] {
-        for (channels, kind) in
-            [(9, "inpainting"), (8, "InstructPix2Pix"), (7, "upscaler"), (5, "depth-to-image"), (6, "unknown")]
-        {
+        for (channels, kind) in [(8, "InstructPix2Pix"), (7, "upscaler"), (5, "depth-to-image"), (6, "unknown")] {
             let mut other = shapes(family);
             other.insert("model.diffusion_model.input_blocks.0.0.weight".into(), vec![320, channels, 3, 3]);
             let error = refusal(&other);

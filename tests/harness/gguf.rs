@@ -62,8 +62,10 @@ fn q4_k(block: &[f32]) -> Vec<u8> {
     let most = |which: usize| groups.iter().fold(0f32, |most, group| most.max(group[which]));
     let [d, minimum] = [most(0) / 63.0, most(1) / 63.0];
     let six_bits = |value: f32, unit: f32| if unit == 0.0 { 0 } else { (value / unit).round() as u8 };
-    let packed: Vec<[u8; 2]> = groups.iter().map(|group| [six_bits(group[0], d), six_bits(group[1], minimum)]).collect();
-    let mut out = [f16::from_f32(d), f16::from_f32(minimum)].iter().flat_map(|half| half.to_le_bytes()).collect::<Vec<u8>>();
+    let packed: Vec<[u8; 2]> =
+        groups.iter().map(|group| [six_bits(group[0], d), six_bits(group[1], minimum)]).collect();
+    let mut out =
+        [f16::from_f32(d), f16::from_f32(minimum)].iter().flat_map(|half| half.to_le_bytes()).collect::<Vec<u8>>();
     for which in [0, 1] {
         out.extend((0..4).map(|i| packed[i][which] | packed[4 + i][which] >> 4 << 6));
     }

@@ -61,6 +61,19 @@ def inpaint(sampler, steps, strength):
     return pipe(**usual(image=PICTURE, mask_image=MASK, **size)).images
 
 
+def inpaint_with_its_model(sampler, steps, strength, images):
+    """Of a UNet that also reads the mask and the masked image; its conv_in follows from (seed, index)."""
+    pipe = pipeline(StableDiffusionInpaintPipeline, sampler)
+    old = pipe.unet.conv_in
+    pipe.unet.conv_in = torch.nn.Conv2d(9, old.out_channels, 3, padding=1)
+    with torch.no_grad():
+        pipe.unet.conv_in.weight.copy_(numbers(31, pipe.unet.conv_in.weight.shape) * 0.2)
+        pipe.unet.conv_in.bias.copy_(old.bias)
+    pipe.unet.register_to_config(in_channels=9)
+    size = dict(height=HEIGHT, width=WIDTH, num_inference_steps=steps, strength=strength, num_images_per_prompt=images)
+    return pipe(**usual(image=PICTURE, mask_image=MASK, **size)).images
+
+
 def hires(steps, scale, second, strength):
     first = pipeline(StableDiffusionPipeline)(**usual(height=HEIGHT, width=WIDTH, num_inference_steps=steps)).images
     size = (int(HEIGHT * scale / 8), int(WIDTH * scale / 8))
@@ -157,6 +170,10 @@ def main():
         add(latents, kind="asked", sampler="ddim", clip_skip=clip_skip, guidance=guidance)
     add(asked("ddim", guidance_scale=0.5), kind="asked", sampler="ddim", clip_skip=0, guidance=0.5)
     add(asked("tcd"), kind="asked", sampler="tcd", clip_skip=0, guidance=GUIDANCE)
+
+    for sampler, steps, strength, images in [("ddim", 5, 1.0, 1), ("euler_a", 5, 0.7, 1), ("ddim", 4, 0.6, 2)]:
+        latents = inpaint_with_its_model(sampler, steps, strength, images)
+        add(latents, kind="inpainting model", sampler=sampler, steps=steps, strength=strength, images=images)
 
     for name in ["float8_e4m3fn", "float8_e5m2", "bfloat16"]:
         add(rounded(getattr(torch, name)), kind="rounded", dtype=name)

@@ -19,8 +19,8 @@ use lora_loupe::pipeline::{
 use lora_loupe::plan::Source;
 use lora_loupe::text::Tokenizer;
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
-use lora_loupe_tests::numbers::numbers;
 use lora_loupe_tests::gguf::{self, Kind};
+use lora_loupe_tests::numbers::numbers;
 use lora_loupe_tests::{golden, synthetic};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -50,7 +50,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             println!("{}", pollster::block_on(run(&case, device.is_empty()))?);
             Ok(())
         }
-        _ => Err("full_size make sd15|sd21|sdxl FILE [q8_0|q4_k], full_size lora FILE, or full_size run CASE.json [cpu]".into()),
+        _ => {
+            Err("full_size make sd15|sd21|sdxl FILE [q8_0|q4_k], full_size lora FILE, or full_size run CASE.json [cpu]"
+                .into())
+        }
     }
 }
 

@@ -60,6 +60,7 @@ impl Session {
         if latents.current.is_none() {
             let clean = match &request.start {
                 Start::Noise => None,
+                Start::Image { .. } if latents.starts_from_noise() => None,
                 Start::Latents { clean, .. } => Some(clean.clone()),
                 Start::Image { pixels, .. } => {
                     Some(self.encode(runners, pixels, *shape, &latents.posterior, report).await?)
@@ -69,6 +70,9 @@ impl Session {
                 }
             };
             latents.start(clean);
+        }
+        if self.model.spec.latents().reads_masked_image {
+            self.set_masked_image(runners, request, latents, report).await?;
         }
         let copies = shape.items() / shape.images;
         let mut strengths = request.strengths(latents.relative_call(), latents.calls());
@@ -93,7 +97,7 @@ impl Session {
                 latents.bound_segment = Some(segment);
             }
             let input = latents.input();
-            runners.denoiser.set("sample", &input.repeat(copies))?;
+            runners.denoiser.set("sample", &latents.sample(&input, shape.images).repeat(copies))?;
             let timestep = latents.sampler.timesteps()[call];
             for (name, item) in self.model.spec.call_inputs(timestep, recipe.guidance) {
                 runners.denoiser.set(name, &item.repeat(shape.items()))?;
@@ -117,6 +121,23 @@ impl Session {
             let negative = if request.guidance.needs_negative() { &predictions[..input.len()] } else { &predicted };
             latents.step(Outputs { guided: &predicted, negative });
         }
+        Ok(())
+    }
+
+    /// Encodes the masked image for an inpainting model: gray without a mask, as if all of it were masked.
+    async fn set_masked_image(
+        &self,
+        runners: &Runners,
+        request: &Request<'_>,
+        latents: &mut Latents,
+        report: Report<'_>,
+    ) -> Result<(), PipelineError> {
+        let (mask, shape) = (request.start.mask(), request.shape);
+        let multiple = self.model.size_multiple();
+        let gray = || vec![0.0; shape.height * shape.width * multiple * multiple * 3];
+        let kept = mask.map_or_else(gray, |mask| mask.kept.clone());
+        let encoded = self.encode(runners, &kept, shape, &latents.masked_posterior, report).await?;
+        latents.set_masked(mask.map(|mask| mask.latents.as_slice()), &encoded, shape.images);
         Ok(())
     }
 

@@ -198,11 +198,11 @@ impl Session {
             width: width / multiple,
             chunks: lengths.common(guidance.needs_negative()),
             clip_skip: spec.clip_skip(recipe),
-            encodes_image: start.is_encoded(),
+            encodes_image: start.is_encoded() || spec.latents().reads_masked_image,
         };
         let preview = given.preview;
         let request = Request { recipe, script, vocabulary, chosen, start, shape, guidance, lengths, preview };
-        let mut latents = Latents::new(&request, sampler, spec.latents().channels, multiple);
+        let mut latents = Latents::new(&request, sampler, spec.latents());
         let mut losses = 0;
         let image = loop {
             match self.run_pass(&request, &mut latents, needs_pixels, report).await {

@@ -4,6 +4,7 @@ use super::noise::{Noise, NoiseShape};
 use super::preview::Preview;
 use super::recipe::Recipe;
 use super::request::{Request, Start};
+use super::spec::LatentSpace;
 use crate::program::Program;
 use crate::samplers::{NoiseRules, Outputs, Sampler};
 
@@ -21,6 +22,10 @@ pub struct Latents {
     pub bound_segment: Option<Vec<usize>>,
     /// Noise for sampling the encoder's distribution; drawn before the initial noise.
     pub posterior: Vec<f32>,
+    /// The same for the masked image of an inpainting model; drawn after the initial noise.
+    pub masked_posterior: Vec<f32>,
+    /// What an inpainting model reads besides the latents: the mask and the latents of the masked image, (B, h, w, 1 + C).
+    masked: Option<Vec<f32>>,
     /// Preview as of the last call.
     pub preview: Option<Preview>,
     /// Latents of the init image, their noise, and the mask of the positions to regenerate.
@@ -35,31 +40,38 @@ pub struct Latents {
 
 impl Latents {
     /// Creates the state before the first call.
-    pub fn new(request: &Request, sampler: Sampler, channels: usize, multiple: usize) -> Latents {
+    pub fn new(request: &Request, sampler: Sampler, space: LatentSpace) -> Latents {
         let Request { recipe, shape, .. } = request;
+        let LatentSpace { channels, pixels: multiple, reads_masked_image, .. } = space;
         let pixels = shape.height * shape.width;
         let rules = NoiseRules::of(recipe.program, &recipe.web_ui.unwrap_or_default());
         let size = (shape.height, shape.width);
         let noise_shape = NoiseShape { batch: shape.images, size, channels, multiple };
         let mut noise = Noise::new(recipe, rules, sampler.noise_range(), noise_shape);
-        let is_sampled = rules.samples_encoder && matches!(request.start, Start::Image { .. });
+        let mask = request.start.mask();
+        // With a mask, a strength of 1 regenerates the masked area from pure noise.
+        let from_noise = mask.is_some() && request.start.denoise() == Some(1.0);
+        // For an inpainting model, diffusers encodes the init image only if it starts from it.
+        let is_encoded = matches!(request.start, Start::Image { .. }) && !(reads_masked_image && from_noise);
+        let is_sampled = rules.samples_encoder && is_encoded;
         // The whole batch shares one sample of the init image.
         let posterior = if is_sampled { noise.draw_one(pixels).repeat(request.shape.images) } else { Vec::new() };
         let first = request.start.denoise().map_or(0, |denoise| sampler.start_index(denoise));
         let initial_noise = noise.initial();
-        let mask = match &request.start {
-            Start::Image { mask, .. } => mask.clone(),
-            _ => None,
+        // diffusers encodes the masked image for every model, which draws noise.
+        let masked_posterior = match mask.is_some() || reads_masked_image && rules.samples_encoder {
+            true => noise.draw_one(pixels).repeat(shape.images),
+            false => Vec::new(),
         };
-        if mask.is_some() {
-            // diffusers also encodes the masked image, for inpainting models, which draws noise.
-            noise.draw_one(pixels);
-        }
+        // diffusers leaves the rest of the image to an inpainting model; the web UIs restore it after each step.
+        let is_restored = !(reads_masked_image && recipe.program == Program::Diffusers);
+        let restored = mask.filter(|_| is_restored).map(|mask| mask.latents.clone());
         Latents {
             preview: None,
-            // With a mask, a strength of 1 regenerates the masked area from pure noise.
-            from_noise: mask.is_some() && request.start.denoise() == Some(1.0),
-            inpaint: mask.map(|mask| (Vec::new(), initial_noise.clone(), mask)),
+            from_noise,
+            inpaint: restored.map(|mask| (Vec::new(), initial_noise.clone(), mask)),
+            masked_posterior: if rules.samples_encoder { masked_posterior } else { Vec::new() },
+            masked: None,
             current: None,
             next_call: first,
             first_call: first,
@@ -81,6 +93,27 @@ impl Latents {
         let clean = clean.filter(|_| !self.from_noise);
         let sample = self.sampler.start(clean.as_deref(), &noise, self.first_call);
         self.current = Some(self.sampler.begin(sample, &mut self.noise));
+    }
+
+    /// Returns whether the init image is not needed.
+    pub fn starts_from_noise(&self) -> bool {
+        self.from_noise && self.inpaint.is_none()
+    }
+
+    /// Sets what an inpainting model reads besides the latents. Without a mask, everything is regenerated.
+    pub fn set_masked(&mut self, mask: Option<&[bool]>, encoded: &[f32], images: usize) {
+        let channels = encoded.len() / images / self.pixels;
+        let value = |at: usize| mask.is_none_or(|mask| mask[at % mask.len()]);
+        let rows = encoded.chunks_exact(channels).enumerate();
+        self.masked = Some(rows.flat_map(|(at, row)| [&[f32::from(value(at))], row].concat()).collect());
+    }
+
+    /// Returns the UNet's input from the latents at this call: with mask and masked image for an inpainting model.
+    pub fn sample(&self, latents: &[f32], images: usize) -> Vec<f32> {
+        let Some(masked) = &self.masked else { return latents.to_vec() };
+        let positions = images * self.pixels;
+        let rows = latents.chunks_exact(latents.len() / positions).zip(masked.chunks_exact(masked.len() / positions));
+        rows.flat_map(|(latent, masked)| [latent, masked].concat()).collect()
     }
 
     /// Returns whether there are no more UNet calls.

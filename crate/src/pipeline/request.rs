@@ -37,14 +37,30 @@ pub(super) enum Start<'a> {
     Noise,
     /// An init image, encoded to a sample of the encoder's distribution. With a mask, only latents whose
     /// entry is true change.
-    Image { pixels: &'a [f32], denoise: f64, mask: Option<Vec<bool>> },
+    Image { pixels: &'a [f32], denoise: f64, mask: Option<Mask> },
     /// Images of a first pass, encoded to the mean of the encoder's distribution.
     Pixels { pixels: Vec<f32>, denoise: f64 },
     /// Latents of a first pass.
     Latents { clean: Vec<f32>, denoise: f64 },
 }
 
+/// The mask of an init image.
+pub(super) struct Mask {
+    /// Latents to regenerate.
+    pub latents: Vec<bool>,
+    /// The init image, with 0 (gray) where it is regenerated.
+    pub kept: Vec<f32>,
+}
+
 impl Start<'_> {
+    /// Returns the mask, if there is one.
+    pub fn mask(&self) -> Option<&Mask> {
+        match self {
+            Start::Image { mask, .. } => mask.as_ref(),
+            _ => None,
+        }
+    }
+
     /// Returns the denoising strength; `None` for pure noise.
     pub fn denoise(&self) -> Option<f64> {
         match self {
@@ -168,7 +184,7 @@ pub(super) fn starting_point<'a>(
     let pixels = recipe.width * recipe.height;
     let mask = match (recipe.masked, given.mask) {
         (false, None) => None,
-        (true, Some(mask)) if mask.len() == pixels => Some(latent_mask(mask, recipe.width, multiple)),
+        (true, Some(mask)) if mask.len() == pixels => Some(mask),
         (true, Some(mask)) => {
             return Err(bad("the mask", format!("{} values long", mask.len()), "it must match the output size"));
         }
@@ -177,7 +193,17 @@ pub(super) fn starting_point<'a>(
     };
     match (given.init, recipe.denoise) {
         (None, None) => Ok(Start::Noise),
-        (Some(given), Some(denoise)) if given.len() == pixels * 3 => Ok(Start::Image { pixels: given, denoise, mask }),
+        (Some(given), Some(denoise)) if given.len() == pixels * 3 => {
+            let mask = mask.map(|mask| Mask {
+                latents: latent_mask(mask, recipe.width, multiple),
+                kept: given
+                    .iter()
+                    .enumerate()
+                    .map(|(at, &value)| if mask[at / 3] < 0.5 { value } else { 0.0 })
+                    .collect(),
+            });
+            Ok(Start::Image { pixels: given, denoise, mask })
+        }
         (Some(given), Some(_)) => {
             Err(bad(image, format!("{} values long", given.len()), "it must match the output size"))
         }

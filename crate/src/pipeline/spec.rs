@@ -100,6 +100,8 @@ pub struct LatentSpace {
     pub pixels: usize,
     /// Image height and width in pixels that the model was trained for.
     pub native_size: usize,
+    /// Whether the denoiser reads a mask and the latents of the masked image besides (inpainting models).
+    pub reads_masked_image: bool,
 }
 
 /// A text encoder of a model.

@@ -1,6 +1,6 @@
 //! Base models in diffusers layout: networks, tokenizers, noise schedule and the location of all weights.
 
-use super::{REFINER, StableDiffusion, special};
+use super::{REFINER, StableDiffusion, inpainting_channels, special};
 use crate::model::{Clip, ClipConfig, Component, ConfigError, Family, Unet, UnetConfig, Vae, VaeConfig};
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::folder::Folder;
@@ -52,7 +52,7 @@ impl StableDiffusion {
             return Err(PipelineError::InvalidFile { file: "unet/config.json".into(), reason });
         }
         let (channels, expected) = (unet.config.in_channels, vae.config.latent_channels);
-        if channels != expected {
+        if channels != expected && channels != inpainting_channels(expected) {
             return Err(special(channels));
         }
 

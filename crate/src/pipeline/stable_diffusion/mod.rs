@@ -23,13 +23,17 @@ use crate::text::{CHUNK_LEN, Tokenizer};
 /// latents.
 pub(super) const REFINER: &str = "the SDXL refiner, which finishes images that an SDXL base model started";
 
-/// Builds the error for a model whose UNet reads more than latents.
+/// Returns the input channels of a UNet that also reads a mask and the latents of the masked image.
+pub(super) fn inpainting_channels(latent_channels: usize) -> usize {
+    2 * latent_channels + 1
+}
+
+/// Builds the error for a model whose UNet reads something else besides latents.
 pub(super) fn special(channels: usize) -> PipelineError {
     let kind = match channels {
         5 => "a depth-to-image model",
         7 => "an upscaler",
         8 => "an image-editing model such as InstructPix2Pix",
-        9 => "an inpainting model",
         _ => "an unknown kind of model",
     };
     PipelineError::Unsupported(format!("{kind}: its UNet has {channels} input channels instead of 4"))
@@ -83,6 +87,7 @@ impl ModelSpec for StableDiffusion {
             scaling_factor: config.scaling_factor,
             pixels: config.scale(),
             native_size: self.networks.unet.config.sample_size * config.scale(),
+            reads_masked_image: self.networks.unet.config.in_channels == inpainting_channels(config.latent_channels),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Base models in single files: complete checkpoints (CompVis's LDM, Stability AI's sgm, stable-diffusion.cpp's GGUF), or
 //! a UNet, text encoders and a VAE from files of their own, identified by the keys and shapes of their tensors.
 
-use super::{REFINER, StableDiffusion, special};
+use super::{REFINER, StableDiffusion, inpainting_channels, special};
 use crate::model::config::PerLevel;
 use crate::model::stored::{clip_locations, unet_locations};
 use crate::model::{Clip, Component, Family, FamilyId, TensorLocation, Unet, UnetConfig, Vae, single_file};
@@ -135,7 +135,7 @@ fn inferred_unet(file: &TensorFile) -> Option<(FamilyId, UnetConfig)> {
 /// Completes the config of a UNet with the published group and head counts and sizes, which such files do not store.
 /// Fails for a model that cannot be run.
 fn completed(name: &str, family: FamilyId, mut config: UnetConfig) -> Result<UnetConfig, PipelineError> {
-    if config.in_channels != 4 {
+    if config.in_channels != 4 && config.in_channels != inpainting_channels(4) {
         return Err(special(config.in_channels));
     }
     if family == FamilyId::Sdxl && config.cross_attention_dim == OPEN_CLIP_G {
