@@ -544,7 +544,7 @@ export type Action =
       place: string;
     }
   | { type: "files/pick" }
-  | { type: "model/pick" | "vae/pick" }
+  | { type: "model/pick" | "model/pick_folder" | "vae/pick" }
   | { type: "model/picked"; file: File }
   | { type: "model/used"; id: string }
   | { type: "model/far"; text: string }
