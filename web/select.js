@@ -23,6 +23,18 @@ export function refused(report) {
   return report.problems.some(({ severity }) => severity === "refuse");
 }
 
+/** What is of use, though not as a LoRA. */
+const OTHER_MODELS = [
+  ...["checkpoint", "textual_inversion", "vae", "hypernetwork", "control_net", "ip_adapter", "motion_module"],
+  ...["text_encoder", "vision_model", "upscaler", "gguf"],
+];
+
+/** Whether a refused file is a model of another kind, and nothing is wrong with it. @param {Report} report */
+export function isOtherModel({ kind, problems }) {
+  const names = ["not_an_adapter", "full_checkpoint", "textual_inversion"];
+  return OTHER_MODELS.includes(kind) && problems.every((problem) => names.includes(problem.class));
+}
+
 /**
  * Whether a new file can be made of it: its header could be read, and its tensors are numbers.
  * @param {Report} report

@@ -549,7 +549,7 @@ export type Action =
       place: string;
     }
   | { type: "files/pick" }
-  | { type: "model/pick" | "part/pick" }
+  | { type: "model/pick" | "model/pick_folder" | "part/pick" }
   | { type: "model/picked"; file: File }
   | { type: "model/used"; id: string }
   | { type: "model/far"; text: string }

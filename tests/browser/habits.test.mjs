@@ -3,7 +3,9 @@
  * reload.
  */
 import assert from 'node:assert/strict';
-import { readdir } from 'node:fs/promises';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { drop, launch, until } from './harness.mjs';
 import { PATIENCE, deviation, enter, generate, pixels, ready, reportOf } from './studio.mjs';
@@ -35,35 +37,12 @@ function keptWork(page, passes) {
   return until('the work to be kept', () => page.evaluate(look), { passes: (work) => Boolean(work) && passes(work) });
 }
 
-/**
- * Drops a folder and files of tests/ with handles. Scripts cannot make a drop that has any, so copies in the origin's
- * private file system, whose handles are like those of other files, come with the page's own event.
- */
-function dropWithHandles(page, given) {
-  return page.evaluate(async ({ folder, paths, files }) => {
-    const root = await (await navigator.storage.getDirectory()).getDirectoryHandle('own', { create: true });
-    const copy = async (from, into, path) => {
-      const steps = path.split('/');
-      for (const step of steps.slice(0, -1)) into = await into.getDirectoryHandle(step, { create: true });
-      const handle = await into.getFileHandle(steps.at(-1), { create: true });
-      const writable = await handle.createWritable();
-      await writable.write(await (await fetch(`/tests/${from}`)).blob());
-      await writable.close();
-      return handle;
-    };
-    const handle = await root.getDirectoryHandle(folder.split('/').at(-1), { create: true });
-    const inside = await Promise.all(
-      paths.map(async (path) => ({ path, file: await (await copy(`${folder}/${path}`, handle, path)).getFile() })),
-    );
-    const handles = await Promise.all(files.map((from) => copy(from, root, from.split('/').at(-1))));
-    const detail = {
-      files: await Promise.all(handles.map((each) => each.getFile())),
-      handles,
-      folders: [{ name: handle.name, files: inside, handle }],
-      place: '',
-    };
-    document.querySelector('drop-zone').dispatchEvent(new CustomEvent('files', { detail }));
-  }, given);
+/** Drops files and folders as a person does, which gives the page handles of them. */
+async function dropPaths(page, files) {
+  const devtools = await page.context().newCDPSession(page);
+  const data = { items: [], files, dragOperationsMask: 1 };
+  for (const type of ['dragEnter', 'dragOver', 'drop'])
+    await devtools.send('Input.dispatchDragEvent', { type, x: 400, y: 300, data });
 }
 
 describe('the prompt', () => {
@@ -165,10 +144,11 @@ describe('work', () => {
   it('survives a reload with the user’s own model and LoRAs, as far as the browser finds them again', async () => {
     const { page, errors } = await site.open();
     await page.waitForSelector('#try-demo');
-    const paths = (await readdir(new URL(`../${MINI}`, import.meta.url), { recursive: true, withFileTypes: true }))
-      .filter((entry) => entry.isFile())
-      .map(({ parentPath, name }) => `${parentPath}/${name}`.split(`${MINI}/`)[1]);
-    await dropWithHandles(page, { folder: MINI, paths, files: LORAS });
+    const folder = await mkdtemp(join(tmpdir(), 'own-'));
+    for (const path of [MINI, ...LORAS])
+      await cp(new URL(`../${path}`, import.meta.url), join(folder, basename(path)), { recursive: true });
+    const own = [MINI, ...LORAS].map((path) => join(folder, basename(path)));
+    await dropPaths(page, own);
     await page.getByText('mini-sd15: ').waitFor(PATIENCE);
     await drop(page, [KOHYA]);
     await page.locator('#lora option:checked', { hasText: 'kohya' }).waitFor({ state: 'attached' });
@@ -187,7 +167,7 @@ describe('work', () => {
     await page.click('#forget-files');
     await lost.waitFor({ state: 'detached' });
 
-    await page.evaluate(async () => (await navigator.storage.getDirectory()).removeEntry('own', { recursive: true }));
+    await rm(folder, { recursive: true });
     await page.reload();
     await lost.getByText(/Open again yourself: mini-sd15, lora_a\.safetensors, lora_b\.safetensors\./).waitFor();
     assert.deepEqual(errors, []);

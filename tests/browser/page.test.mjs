@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFile, stat } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
-import { BLANK, drop, engineOf, launch } from './harness.mjs';
+import { BLANK, SUB_PATH, drop, engineOf, launch } from './harness.mjs';
 import {
   PATIENCE,
   deviation,
@@ -28,6 +28,37 @@ after(() => site?.close());
 async function fitsWidth(page, what) {
   const [wanted, given] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
   assert.ok(wanted <= given, `${what}: ${wanted} px wide in a window of ${given}`);
+}
+
+/**
+ * A person with a keyboard: `tabUntil` presses Tab until `arrived` returns true, `tabTo` until an element of an id has
+ * the focus. Every focused element on the way must have a visible focus indicator and a name for screen readers.
+ */
+function keyboardOf(page) {
+  const focused = () => page.evaluate(() => document.activeElement?.id || document.activeElement?.className);
+  const tabUntil = async (what, arrived) => {
+    for (let stop = 0; stop < 160; stop++) {
+      await page.keyboard.press('Tab');
+      const { isSeen, name } = await page.evaluate(() => {
+        const element = document.activeElement;
+        if (!element || element === document.body) return { isSeen: true, name: 'the page' };
+        const label = element.getAttribute('aria-labelledby')?.split(' ') ?? [];
+        const texts = [
+          element.ariaLabel,
+          ...label.map((id) => document.getElementById(id)?.textContent),
+          ...[...(element.labels ?? [])].map(({ textContent }) => textContent),
+          element.textContent,
+        ];
+        const holder = element.closest('.button') ?? element;
+        return { isSeen: getComputedStyle(holder).outlineStyle !== 'none', name: texts.join('').trim() };
+      });
+      assert.ok(isSeen, `no visible focus on ${await focused()}`);
+      assert.ok(name, `no name of ${await focused()}`);
+      if (await arrived()) return;
+    }
+    assert.fail(`${what} is not reached by Tab`);
+  };
+  return { tabUntil, tabTo: (id) => tabUntil(id, async () => (await focused()) === id) };
 }
 
 describe('look', () => {
@@ -311,24 +342,7 @@ describe('everywhere', () => {
   it('can be used by keyboard alone', async () => {
     const { page } = await site.open();
     await page.waitForSelector('#try-demo');
-    const focused = () => page.evaluate(() => document.activeElement?.id || document.activeElement?.className);
-    /**
-     * Presses Tab until `arrived` returns true; every focused element on the way must have a visible focus indicator.
-     */
-    const tabUntil = async (what, arrived) => {
-      for (let stop = 0; stop < 120; stop++) {
-        await page.keyboard.press('Tab');
-        const seen = await page.evaluate(() => {
-          const element = document.activeElement;
-          const holder = element?.closest('.button') ?? element;
-          return !holder || holder === document.body || getComputedStyle(holder).outlineStyle !== 'none';
-        });
-        assert.ok(seen, `no visible focus on ${await focused()}`);
-        if (await arrived()) return;
-      }
-      assert.fail(`${what} is not reached by Tab`);
-    };
-    const tabTo = (id) => tabUntil(id, async () => (await focused()) === id);
+    const { tabUntil, tabTo } = keyboardOf(page);
     await tabTo('skip');
     await tabTo('file-picker');
     await tabTo('try-demo');
@@ -360,6 +374,36 @@ describe('everywhere', () => {
     await page.keyboard.press('Tab'); // the divider
     await page.keyboard.press('Home');
     assert.equal(await page.getByTestId('slider').evaluate((slider) => slider.position), 0);
+  });
+
+  it('fixes a file, saves it, generates and saves the image by keyboard alone', async () => {
+    const { page, errors } = await site.open(`${SUB_PATH}#v1&look=broken_names.safetensors`);
+    await reportOf(page, 'broken_names.safetensors');
+    await ready(page);
+    const { tabUntil, tabTo } = keyboardOf(page);
+    const saves = async () => {
+      const [download] = await Promise.all([page.waitForEvent('download'), page.keyboard.press('Enter')]);
+      return download.suggestedFilename();
+    };
+    await tabUntil('a fix', () => page.evaluate(() => document.activeElement?.classList.contains('fix')));
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('#change-make[aria-disabled=false]');
+    await tabTo('change-make');
+    await page.keyboard.press('Enter');
+    await page.getByTestId('made').waitFor();
+    await tabTo('change-save');
+    assert.match(await saves(), /^broken_names.*\.safetensors$/);
+
+    await tabTo('steps');
+    await page.keyboard.press('ControlOrMeta+a');
+    await page.keyboard.type('1');
+    await tabTo('generate');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('[data-testid=run][data-status=running]');
+    await finished(page);
+    await tabTo('download-with');
+    assert.match(await saves(), /\.png$/);
+    assert.deepEqual(errors, []);
   });
 
   it('lists the demo as it lies on disk', async () => {

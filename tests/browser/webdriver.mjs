@@ -1,22 +1,28 @@
-/** WebKit by WebDriver: Debian's WebKitWebDriver with the browser in webkit.py, on a virtual screen. */
+/** WebKit by WebDriver: Debian's WebKitWebDriver with its MiniBrowser, on a virtual screen. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { STEP, until, within } from './harness.mjs';
 
 /** The key of an element in WebDriver's answers. */
 const ELEMENT = 'element-6066-11e4-a52e-4f735466cecf';
 
 /** What Safari has and WebKitGTK leaves switched off: the private file system. */
-const FEATURES = 'StorageAPI,StorageAPIEstimate,FileSystem,AccessHandle';
+const FEATURES = '+StorageAPI,+StorageAPIEstimate,+FileSystem,+AccessHandle';
 
-/** Starts WebKit with nothing stored; returns a page and `close()`. */
+/** The browser beside the library that the driver uses. */
+async function miniBrowser() {
+  const folder = `/usr/lib/${{ x64: 'x86_64', arm64: 'aarch64' }[process.arch]}-linux-gnu`;
+  const [newest] = (await readdir(folder))
+    .filter((name) => name.startsWith('webkit'))
+    .sort()
+    .reverse();
+  return `${folder}/${newest}/MiniBrowser`;
+}
+
+/** Starts WebKit; returns a page and `close()`. */
 export async function launchWebKit() {
-  const folder = await mkdtemp(join(tmpdir(), 'webkit-'));
   const screen = spawn('Xvfb', ['-displayfd', '1', '-screen', '0', '1280x900x24'], {
     stdio: ['ignore', 'pipe', 'ignore'],
   });
@@ -31,7 +37,7 @@ export async function launchWebKit() {
     return value;
   };
   await until('WebKitWebDriver to answer', () => ask('GET', '/status').catch(() => null));
-  const options = { binary: fileURLToPath(new URL('webkit.py', import.meta.url)), args: [folder, FEATURES] };
+  const options = { binary: await miniBrowser(), args: ['--automation', `--features=${FEATURES}`] };
   const capabilities = { alwaysMatch: { 'webkitgtk:browserOptions': options } };
   const { sessionId } = await within(STEP, 'WebKit to start', ask('POST', '/session', { capabilities }));
   const session = (method, path, body) => within(STEP, path, ask(method, `/session/${sessionId}${path}`, body));
@@ -40,7 +46,6 @@ export async function launchWebKit() {
     await session('DELETE', '').catch(() => {});
     driver.kill();
     screen.kill();
-    await rm(folder, { recursive: true, force: true });
   }
   return { page: pageOf(session), close };
 }

@@ -32,6 +32,7 @@ const demo = async () => (await openDemo(site, { steps: 4, guidance: 2 })).page;
 const STATES = {
   intro: async () => [(await site.open()).page],
   report: async () => [await opened('corpus/files/kohya_lora_r4a1_fp16.safetensors'), '#look'],
+  map: async () => [await opened('corpus/files/kohya_lora_r4a1_fp16.safetensors'), '#map'],
   problems: async () => [await opened('hostile/nan_inf_weights.safetensors'), '#look'],
   refused: async () => [await opened('hostile/html_page.safetensors')],
   upscaler: async () => [await opened('golden/upscalers/compact.pth'), '#look'],

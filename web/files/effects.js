@@ -6,7 +6,7 @@ import { forget, keepDropped, keepFolder, keepNew, keepRemote, keptImage, newEnt
 import { asError } from "../core/errors.js";
 import { imageFile } from "../gallery/save.js";
 import { holdsTexts, isImage } from "../images.js";
-import { pickFiles, remember } from "../library/handles.js";
+import { pickFiles, pickFolder, remember } from "../library/handles.js";
 import { farModel } from "../remote/model.js";
 import { NOTHING_SAID, restored } from "../share/restore.js";
 import { t } from "../words.js";
@@ -124,10 +124,15 @@ export class Opening {
     return true;
   }
 
-  /** The browser's own dialogue for a file. @param {(files: File[]) => void} take @param {boolean} [multiple] */
-  #pick(take, multiple = false) {
-    void pickFiles(multiple).then(
-      (files) => files?.length && take(files),
+  /**
+   * Takes what is chosen in the browser's own dialogue.
+   * @template T
+   * @param {Promise<T | null>} picked
+   * @param {(picked: T) => void} take
+   */
+  #pick(picked, take) {
+    void picked.then(
+      (what) => what && take(what),
       (thrown) => this.#messages.raise(t("error.not_opened"), thrown),
     );
   }
@@ -206,13 +211,19 @@ export class Opening {
       case "files/dropped":
         return void this.#addFiles(action).catch((thrown) => this.#messages.raise(t("error.not_opened"), thrown));
       case "files/pick":
-        return this.#pick((files) => this.#send({ type: "files/dropped", files, folders: [], place: "" }), true);
+        return this.#pick(pickFiles(true), (files) =>
+          this.#send({ type: "files/dropped", files, folders: [], place: "" }),
+        );
       case "files/close":
         return this.#closeFile(action.id);
       case "model/pick":
-        return this.#pick(([file]) => this.#useFile(file));
+        return this.#pick(pickFiles(false), ([file]) => this.#useFile(file));
+      case "model/pick_folder":
+        return this.#pick(pickFolder(), (folder) =>
+          this.#send({ type: "files/dropped", files: [], folders: [folder], place: "base" }),
+        );
       case "part/pick":
-        return this.#pick((files) => this.#useParts(files), true);
+        return this.#pick(pickFiles(true), (files) => this.#useParts(files));
       case "model/picked":
         return this.#useFile(action.file);
       case "model/used":

@@ -35,10 +35,10 @@ export function handleOf(opened) {
 
 /**
  * Asks for files in the browser's own dialogue, which gives handles; null where that was closed.
- * @param {boolean} [multiple]
+ * @param {boolean} multiple
  * @returns {Promise<File[] | null>}
  */
-export async function pickFiles(multiple = true) {
+export async function pickFiles(multiple) {
   const handles = await /** @type {any} */ (window).showOpenFilePicker({ multiple }).catch(() => null);
   return (
     handles &&
@@ -46,6 +46,15 @@ export async function pickFiles(multiple = true) {
       handles.map(async (/** @type {FileSystemFileHandle} */ handle) => remember(await handle.getFile(), handle)),
     )
   );
+}
+
+/**
+ * Asks for a folder likewise; null where the dialogue was closed.
+ * @returns {Promise<import("../types.d.ts").Folder | null>}
+ */
+export async function pickFolder() {
+  const handle = await /** @type {any} */ (window).showDirectoryPicker().catch(() => null);
+  return handle && { name: handle.name, files: await filesIn(handle, ""), handle };
 }
 
 /**

@@ -939,7 +939,8 @@ export default {
   "said.not_drawn_with": "{name} kann nicht als Basismodell verwendet werden",
 
   "error.empty_folder": "In dem Ordner ist nichts zu öffnen",
-  "error.empty_folder_says": "Er enthält weder ein diffusers-Modell (model_index.json) noch eine LoRA-Datei.",
+  "error.empty_folder_says": 
+    "Er enthält weder ein diffusers-Modell (model_index.json) noch eine LoRA-Datei. Browser lassen symbolische Links aus, und aus solchen besteht der Cache von Hugging Face: Kopiere den Ordner samt Dateien (cp -rL) und öffne die Kopie.",
   "error.not_read": "{name} konnte nicht gelesen werden",
   "error.demo": "Die Demo konnte nicht geöffnet werden",
   "error.demo_lora": "Das LoRA der Demo konnte nicht geöffnet werden",

@@ -938,7 +938,8 @@ export default {
   "said.not_drawn_with": "{name} cannot be used as a base model",
 
   "error.empty_folder": "Nothing to open in the folder",
-  "error.empty_folder_says": "It holds neither a diffusers model (model_index.json) nor a LoRA file.",
+  "error.empty_folder_says": 
+    "It holds neither a diffusers model (model_index.json) nor a LoRA file. Browsers leave out symbolic links, which Hugging Face’s cache consists of: copy that folder with its files (cp -rL) and open the copy.",
   "error.not_read": "{name} could not be read",
   "error.demo": "The demo could not be opened",
   "error.demo_lora": "The demo's LoRA could not be opened",

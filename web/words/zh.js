@@ -939,7 +939,8 @@ export default {
   "said.not_drawn_with": "{name} 不能用作基础模型",
 
   "error.empty_folder": "文件夹中没有可打开的内容",
-  "error.empty_folder_says": "其中既没有 diffusers 模型（model_index.json），也没有 LoRA 文件。",
+  "error.empty_folder_says": 
+    "其中既没有 diffusers 模型（model_index.json），也没有 LoRA 文件。浏览器会跳过符号链接，而 Hugging Face 缓存正是由它们组成：请连同文件复制该文件夹（cp -rL），再打开副本。",
   "error.not_read": "无法读取 {name}",
   "error.demo": "无法打开演示",
   "error.demo_lora": "无法打开演示的 LoRA",

@@ -89,7 +89,7 @@ export function sessionView({ session: { waiting, lost } }, send) {
   return messageView({
     title: t("session.waiting", { n: waiting.length + lost.length }),
     message: said(waiting),
-    severity: "good",
+    severity: waiting.length ? "good" : "warn",
     kind: "session",
     extra: html`${lost.length ? html`<p>${t("session.lost", { names: said(lost) })}</p>` : nothing}
       <p class="downloads">

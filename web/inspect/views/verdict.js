@@ -3,7 +3,7 @@
 import { html, nothing } from "lit-html";
 import { formatBytes, formatCount, formatNumber, formatSeconds, formatValues } from "../../core/format.js";
 import { advice, fixesOf } from "../fixes.js";
-import { refused, weighed } from "../../select.js";
+import { isOtherModel, refused, weighed } from "../../select.js";
 import { familyName, language, t, word } from "../../words.js";
 import { fixButton } from "./fix.js";
 import { check, copy, stop, warning } from "../../ui/icons.js";
@@ -65,7 +65,7 @@ function problemView(problem, report, fixes, send) {
   return messageView({
     title: word("problem", kind),
     message: report.verdict.text.includes(message.text) ? "" : message,
-    severity,
+    severity: isOtherModel(report) ? "warn" : severity,
     kind,
     details: modules,
     extra: mends.length ? html`<div class="fixes">${mends.map((fix) => fixButton(fix, send))}</div>` : undefined,
@@ -183,10 +183,8 @@ function restView({ id, status, size, done, secondsLeft }, send) {
 /** @param {Report} report */
 function statusBadge(report) {
   const { length } = report.problems;
-  if (refused(report))
-    return html`<span class="badge refuse"
-      >${stop} ${t(report.kind === "checkpoint" ? "verdict.no_lora" : "verdict.unusable")}</span
-    >`;
+  if (isOtherModel(report)) return html`<span class="badge warn">${warning} ${t("verdict.no_lora")}</span>`;
+  if (refused(report)) return html`<span class="badge refuse">${stop} ${t("verdict.unusable")}</span>`;
   if (length) return html`<span class="badge warn">${warning} ${t("n.problem", { n: length })}</span>`;
   return html`<span class="badge good"
     >${check} ${t(report.headers_only ? "verdict.clean_so_far" : "verdict.clean")}</span
