@@ -17,8 +17,8 @@ pub type Finish<'a> = dyn Fn(usize, Range<usize>, &mut [f32], &mut [f32]) + Sync
 const BLOCK_ROWS: usize = 4 * TILE_ROWS;
 /// Maximum number of rows whose sums are in memory at once, per thread.
 const MAX_ROWS: usize = 1024;
-/// Maximum number of columns of a block of the right operand.
-const MAX_COLUMNS: usize = 2048;
+/// Maximum number of columns of a block of the right operand, which fits the second cache too.
+const MAX_COLUMNS: usize = 512;
 /// Multiply-adds that take as long as one elementary operation.
 const MULTIPLY_ADDS: u64 = 16;
 

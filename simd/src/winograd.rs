@@ -5,7 +5,7 @@
 
 use crate::elements::Elements;
 use crate::feature_map::Windows;
-use crate::isa::vectorized;
+use crate::isa::{lanes, vectorized};
 use crate::matrix::Matrix;
 use crate::packed::{Packed, TILE_ROWS, depth_blocks, multiply};
 use crate::parallel::{map, threads};
@@ -16,6 +16,11 @@ use std::ops::Range;
 const BLOCK_TILES: usize = 20 * TILE_ROWS;
 /// Filters whose transforms are in memory at once, per thread.
 const BLOCK_FILTERS: usize = 64;
+/// Minimum number of channels and filters: with fewer, transforming costs as much as it saves.
+const MIN_CHANNELS: usize = 32;
+/// Minimum number of pixels per f32 of a vector: with fewer, transforming the filters costs more than it saves, the
+/// sooner, the faster the products are.
+const MIN_PIXELS: usize = 32;
 /// Elements of a patch, and number of products per tile.
 const PATCH: usize = 16;
 /// Pixels of a tile.
@@ -38,6 +43,11 @@ pub struct Winograd<'a> {
 }
 
 impl Winograd<'_> {
+    /// Returns whether the algorithm is faster than a product of windows and filters.
+    pub fn pays(pixels: usize, channels: usize, filters: usize) -> bool {
+        channels.min(filters) >= MIN_CHANNELS && pixels >= MIN_PIXELS * lanes()
+    }
+
     /// Computes the convolution; `out` is (pixels, filters).
     pub fn run(&self, out: &mut [f32]) {
         let (rows, columns) = self.patches.windows;
