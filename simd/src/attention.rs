@@ -6,6 +6,7 @@ use crate::isa::vectorized;
 use crate::matrix::Matrix;
 use crate::packed::{TILE_ROWS, multiply, pack_all};
 use crate::parallel::{map, threads};
+use crate::scratch::Buffer;
 
 /// Queries of a block.
 const BLOCK_QUERIES: usize = 2 * TILE_ROWS;
@@ -87,10 +88,10 @@ impl Attention<'_> {
         let (keys, values) = (matrix(&self.k, true), matrix(&self.v, false));
         let scale = 1.0 / (self.head_dim as f32).sqrt();
         let mut out = vec![0.0; queries.len() * self.head_dim];
-        let mut q = vec![0.0; BLOCK_QUERIES * self.head_dim];
+        let mut q = Buffer::new(BLOCK_QUERIES * self.head_dim);
         // Rows of whole chunks of exponentials, which are computed together.
         let stride = self.keys.next_multiple_of(LANES);
-        let mut scores = vec![0.0; BLOCK_QUERIES * stride];
+        let mut scores = Buffer::new(BLOCK_QUERIES * stride);
         for (first, out) in queries.clone().step_by(BLOCK_QUERIES).zip(out.chunks_mut(BLOCK_QUERIES * self.head_dim)) {
             let count = out.len() / self.head_dim;
             for (row, q) in q.chunks_exact_mut(self.head_dim).enumerate().take(count) {

@@ -19,6 +19,7 @@ mod packed;
 mod parallel;
 mod pool;
 mod product;
+mod scratch;
 mod winograd;
 
 pub use activation::{exp, gelu, gelu_gate, leaky_relu, quick_gelu, silu};

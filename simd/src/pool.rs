@@ -45,11 +45,12 @@ pub(crate) fn on_all_threads(task: Task<'_>) {
     pool.has_task.notify_all();
     let result = catch_unwind(AssertUnwindSafe(task));
     pool.finish();
+    let others_panicked = pool.panicked.swap(false, Ordering::Relaxed);
     drop(user);
     if let Err(panic) = result {
         std::panic::resume_unwind(panic);
     }
-    assert!(!pool.panicked.swap(false, Ordering::Relaxed), "a thread panicked");
+    assert!(!others_panicked, "a thread panicked");
 }
 
 impl Pool {

@@ -10,6 +10,7 @@ use crate::matrix::Matrix;
 use crate::packed::{Packed, TILE_ROWS, depth_blocks, multiply};
 use crate::parallel::{map, threads};
 use crate::product::Finish;
+use crate::scratch::Buffer;
 use std::ops::Range;
 
 /// Tiles whose transformed patches are in memory at once, per thread.
@@ -87,7 +88,7 @@ impl Winograd<'_> {
     fn compute(&self, tiles: Range<usize>, filters: Range<usize>) -> Vec<f32> {
         let channels = self.patches.channels;
         let matrix_len = tiles.len().next_multiple_of(TILE_ROWS) * channels;
-        let mut patches = vec![0.0; PATCH * matrix_len];
+        let mut patches = Buffer::new(PATCH * matrix_len);
         let mut patch = vec![0.0; PATCH * channels];
         for (row, tile) in tiles.clone().enumerate() {
             self.patches.copy(tile, 0, &mut patch);
@@ -97,8 +98,8 @@ impl Winograd<'_> {
             }
         }
         let mut out = vec![0.0; tiles.len() * PIXELS * filters.len()];
-        let mut products = vec![0.0; PATCH * tiles.len() * BLOCK_FILTERS];
-        let mut packed = Packed::default();
+        let mut products = Buffer::new(PATCH * tiles.len() * BLOCK_FILTERS);
+        let mut packed = Packed::new();
         for first in filters.clone().step_by(BLOCK_FILTERS) {
             let block = first..filters.end.min(first + BLOCK_FILTERS);
             let transformed = self.transformed_filters(block.clone());
@@ -127,11 +128,11 @@ impl Winograd<'_> {
     }
 
     /// Returns the transforms of these filters: (16, filters, C).
-    fn transformed_filters(&self, filters: Range<usize>) -> Vec<f32> {
+    fn transformed_filters(&self, filters: Range<usize>) -> Buffer {
         let channels = self.patches.channels;
         let (mut filter, mut rows, mut transform) =
             (vec![0.0; 9 * channels], vec![0.0; 12 * channels], vec![0.0; PATCH * channels]);
-        let mut out = vec![0.0; PATCH * filters.len() * channels];
+        let mut out = Buffer::new(PATCH * filters.len() * channels);
         for (row, index) in filters.clone().enumerate() {
             self.filters.widen(index * filter.len(), &mut filter);
             transform_filter(&filter, channels, &mut rows, &mut transform);

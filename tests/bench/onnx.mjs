@@ -258,11 +258,17 @@ class Unet {
     const layerNorm = (part, x) =>
       g.node(
         'LayerNormalization',
-        [x, g.weight(`${name}.transformer_blocks.0.${part}.weight`, [c]), g.weight(`${name}.transformer_blocks.0.${part}.bias`, [c])],
+        [
+          x,
+          g.weight(`${name}.transformer_blocks.0.${part}.weight`, [c]),
+          g.weight(`${name}.transformer_blocks.0.${part}.bias`, [c]),
+        ],
         { epsilon: 1e-5 },
       );
     const block = `${name}.transformer_blocks.0`;
-    const inner = this.conv(`${name}.proj_in`, { ...map, name: this.norm(`${name}.norm.`, map, 1e-6) }, c, { kernel: 1 });
+    const inner = this.conv(`${name}.proj_in`, { ...map, name: this.norm(`${name}.norm.`, map, 1e-6) }, c, {
+      kernel: 1,
+    });
     let x = g.node('Reshape', [g.node('Transpose', [inner.name], { perm: [0, 2, 3, 1] }), g.ints([batch, h * w, c])]);
     let normed = layerNorm('norm1', x);
     x = g.node('Add', [x, this.mix(`${block}.attn1`, normed, normed, h * w, c, map)]);
@@ -295,7 +301,12 @@ export function unet(config, { batch, edge, tokens, fused }) {
   const widths = config.block_out_channels;
   const [time, groups, states] = [4 * widths[0], config.norm_num_groups, config.cross_attention_dim];
   const unet = new Unet(g, { batch, groups, heads: config.attention_head_dim, tokens, states, time, fused });
-  const sample = { name: g.input('sample', [batch, config.in_channels, edge, edge]), c: config.in_channels, h: edge, w: edge };
+  const sample = {
+    name: g.input('sample', [batch, config.in_channels, edge, edge]),
+    c: config.in_channels,
+    h: edge,
+    w: edge,
+  };
   const [sinusoid, text] = [g.input('time', [batch, widths[0]]), g.input('text', [batch, tokens, states])];
   let emb = unet.silu(unet.linear('unet.time_embedding.linear_1', sinusoid, widths[0], time));
   emb = unet.silu(unet.linear('unet.time_embedding.linear_2', emb, time, time));
@@ -329,6 +340,10 @@ export function unet(config, { batch, edge, tokens, fused }) {
     });
     x = unet.conv(`${block}.upsamplers.0.conv`, { ...x, name: doubled, h: 2 * x.h, w: 2 * x.w }, x.c);
   });
-  x = unet.conv('unet.conv_out', { ...x, name: unet.silu(unet.norm('unet.conv_norm_out.', x, 1e-5)) }, config.out_channels);
+  x = unet.conv(
+    'unet.conv_out',
+    { ...x, name: unet.silu(unet.norm('unet.conv_norm_out.', x, 1e-5)) },
+    config.out_channels,
+  );
   return g.model(x.name, [batch, config.out_channels, edge, edge]);
 }

@@ -125,7 +125,7 @@ async function sessionOf(engine, address, inputs) {
 /** Returns the shortest time of many runs in milliseconds. */
 async function shortest(run) {
   let best = Infinity;
-  for (const end = performance.now() + TURN; ; ) {
+  for (const end = performance.now() + TURN; ;) {
     const started = performance.now();
     await run();
     best = Math.min(best, performance.now() - started);

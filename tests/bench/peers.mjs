@@ -21,8 +21,7 @@ export const PEERS = {
   'matmul 1024 x 320 x 320': () => [matmul({ rows: 1024, inner: 320, columns: 320 })],
   'matmul 256 x 640 x 2560': () => [matmul({ rows: 256, inner: 640, columns: 2560 })],
   'matmul 64 x 1280 x 1280': () => [matmul({ rows: 64, inner: 1280, columns: 1280 })],
-  'attention 1024 tokens, 8 heads of 40': () =>
-    both((way) => attention({ tokens: 1024, heads: 8, size: 40, ...way })),
+  'attention 1024 tokens, 8 heads of 40': () => both((way) => attention({ tokens: 1024, heads: 8, size: 40, ...way })),
   'attention 256 tokens, 8 heads of 80': () => both((way) => attention({ tokens: 256, heads: 8, size: 80, ...way })),
   'group norm and SiLU, 320 channels at 32x32': () => [groupNorm({ edge: 32, channels: 320, groups: 32 })],
   'layer norm 1024 x 320': () => [layerNorm({ rows: 1024, width: 320 })],
