@@ -40,8 +40,11 @@ pub(crate) fn on_all_threads(task: Task<'_>) {
     // SAFETY: no thread uses the task after `finish`, which this function does not leave out, also if the task panics.
     let shared = unsafe { std::mem::transmute::<Task<'_>, Task<'static>>(task) };
     pool.running.store(others, Ordering::Relaxed);
-    *pool.lock() = Some(shared);
+    let mut current = pool.lock();
+    *current = Some(shared);
+    // With the lock held: a thread that is about to sleep would miss it.
     pool.number.fetch_add(1, Ordering::Release);
+    drop(current);
     pool.has_task.notify_all();
     let result = catch_unwind(AssertUnwindSafe(task));
     pool.finish();
