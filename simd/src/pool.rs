@@ -27,11 +27,13 @@ struct Pool {
 /// Runs `task` on all threads, this one included, and returns when all have finished. While another thread uses them, and
 /// where there are none, it runs on this one alone.
 pub(crate) fn on_all_threads(task: Task<'_>) {
-    static POOL: OnceLock<Option<Pool>> = OnceLock::new();
+    static POOL: OnceLock<Pool> = OnceLock::new();
     static STARTED: OnceLock<bool> = OnceLock::new();
     let others = threads() - 1;
-    let pool = POOL.get_or_init(|| (others > 0).then(Pool::default));
-    let Some(pool) = pool else { return task() };
+    if cfg!(target_family = "wasm") || others == 0 {
+        return task();
+    }
+    let pool = POOL.get_or_init(Pool::default);
     let start = || (0..others).all(|_| std::thread::Builder::new().spawn(|| pool.work()).is_ok());
     let user = pool.user.try_lock();
     if user.is_err() || !STARTED.get_or_init(start) {
