@@ -6,6 +6,7 @@ use crate::isa::vectorized;
 use crate::matrix::Matrix;
 use crate::packed::{TILE_ROWS, multiply, pack_all};
 use crate::parallel::{map, threads};
+use crate::scratch::Buffer;
 
 /// Queries of a block.
 const BLOCK_QUERIES: usize = 2 * TILE_ROWS;
@@ -87,8 +88,10 @@ impl Attention<'_> {
         let (keys, values) = (matrix(&self.k, true), matrix(&self.v, false));
         let scale = 1.0 / (self.head_dim as f32).sqrt();
         let mut out = vec![0.0; queries.len() * self.head_dim];
-        let mut q = vec![0.0; BLOCK_QUERIES * self.head_dim];
-        let mut scores = vec![0.0; BLOCK_QUERIES * self.keys];
+        let mut q = Buffer::new(BLOCK_QUERIES * self.head_dim);
+        // Rows of whole chunks of exponentials, which are computed together.
+        let stride = self.keys.next_multiple_of(LANES);
+        let mut scores = Buffer::new(BLOCK_QUERIES * stride);
         for (first, out) in queries.clone().step_by(BLOCK_QUERIES).zip(out.chunks_mut(BLOCK_QUERIES * self.head_dim)) {
             let count = out.len() / self.head_dim;
             for (row, q) in q.chunks_exact_mut(self.head_dim).enumerate().take(count) {
@@ -96,17 +99,16 @@ impl Attention<'_> {
                 q.iter_mut().zip(&self.q.data[from..]).for_each(|(out, value)| *out = value * scale);
             }
             for (depth, block) in &keys {
-                multiply(&q[depth.start..], self.head_dim, count, block, &mut scores, self.keys, depth.start > 0);
+                multiply(&q[depth.start..], self.head_dim, count, block, &mut scores, stride, depth.start > 0);
             }
             let mut totals = [0.0; BLOCK_QUERIES];
-            for (row, scores) in scores.chunks_exact_mut(self.keys).enumerate().take(count) {
-                if self.causal {
-                    scores[first + row + 1..].fill(f32::NEG_INFINITY);
-                }
+            for (row, scores) in scores.chunks_exact_mut(stride).enumerate().take(count) {
+                let end = if self.causal { self.keys.min(first + row + 1) } else { self.keys };
+                scores[end..].fill(f32::NEG_INFINITY);
                 totals[row] = exponentials(scores);
             }
             for (depth, block) in &values {
-                multiply(&scores[depth.start..], self.keys, count, block, out, self.head_dim, depth.start > 0);
+                multiply(&scores[depth.start..], stride, count, block, out, self.head_dim, depth.start > 0);
             }
             for (out, total) in out.chunks_exact_mut(self.head_dim).zip(totals) {
                 out.iter_mut().for_each(|value| *value /= total);
@@ -117,14 +119,14 @@ impl Attention<'_> {
 }
 
 vectorized! {
-    /// Replaces the scores by their exponentials relative to the maximum and returns the sum.
+    /// Replaces whole chunks of scores by their exponentials relative to the maximum and returns the sum.
     fn exponentials(scores: &mut [f32]) -> f32 {
-        let (chunks, rest) = scores.as_chunks_mut::<LANES>();
+        let chunks = scores.as_chunks_mut::<LANES>().0;
         let mut max = [f32::NEG_INFINITY; LANES];
         for chunk in &*chunks {
             max.iter_mut().zip(chunk).for_each(|(max, &score)| *max = if score > *max { score } else { *max });
         }
-        let max = max.iter().chain(&*rest).copied().fold(f32::NEG_INFINITY, f32::max);
+        let max = max.into_iter().fold(f32::NEG_INFINITY, f32::max);
         let mut sums = [0.0; LANES];
         for chunk in chunks {
             for (score, sum) in chunk.iter_mut().zip(&mut sums) {
@@ -132,11 +134,6 @@ vectorized! {
                 *sum += *score;
             }
         }
-        let mut total: f32 = sums.iter().sum();
-        for score in rest {
-            *score = exp(*score - max);
-            total += *score;
-        }
-        total
+        sums.iter().sum()
     }
 }

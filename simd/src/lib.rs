@@ -1,7 +1,7 @@
 //! f32 kernels for CPUs: matrix products with fused operations, attention, norms and activations.
 //!
 //! The loops are plain Rust on arrays of fixed length, which the compiler turns into vector instructions; on x86-64
-//! they are compiled for AVX2 with FMA as well and selected at run time. Native programs use all cores.
+//! they are compiled for AVX2 with FMA and for AVX-512 as well and selected at run time. Native programs use all cores.
 //!
 //! A crate of its own, because it is compiled for speed, and the rest of the engine for size.
 
@@ -17,7 +17,9 @@ mod matrix;
 mod norm;
 mod packed;
 mod parallel;
+mod pool;
 mod product;
+mod scratch;
 mod winograd;
 
 pub use activation::{exp, gelu, gelu_gate, leaky_relu, quick_gelu, silu};

@@ -1,10 +1,11 @@
 //! Work on all cores: chunks of an output, or independent parts. In a browser there is one thread.
 
+use crate::pool::on_all_threads;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// Number of elementary operations below which starting threads costs more than it saves, which takes about 20 µs.
-const MIN_WORK: u64 = 400_000;
+/// Number of elementary operations below which waking threads costs more than it saves.
+const MIN_WORK: u64 = 40_000;
 
 /// Returns the number of threads that kernels use.
 pub fn threads() -> usize {
@@ -26,13 +27,10 @@ pub fn for_each_chunk(out: &mut [f32], width: usize, work: u64, compute: &(dyn F
     if rows_per_part >= rows {
         return compute(0, out);
     }
-    let mut chunks = out.chunks_mut(rows_per_part * width).enumerate();
-    let last = chunks.next_back();
-    std::thread::scope(|scope| {
-        for (index, chunk) in chunks {
-            scope.spawn(move || compute(index * rows_per_part, chunk));
-        }
-        if let Some((index, chunk)) = last {
+    let chunks = Mutex::new(out.chunks_mut(rows_per_part * width).enumerate());
+    let next = || chunks.lock().unwrap_or_else(PoisonError::into_inner).next();
+    on_all_threads(&|| {
+        while let Some((index, chunk)) = next() {
             compute(index * rows_per_part, chunk);
         }
     });
@@ -40,28 +38,21 @@ pub fn for_each_chunk(out: &mut [f32], width: usize, work: u64, compute: &(dyn F
 
 /// Returns `compute` of each index below `count`. `work` is the total number of elementary operations.
 pub fn map<T: Send>(count: usize, work: u64, compute: &(dyn Fn(usize) -> T + Sync)) -> Vec<T> {
-    let threads = parts(work).min(count);
-    if threads <= 1 {
+    if parts(work).min(count) <= 1 {
         return (0..count).map(compute).collect();
     }
     let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(count)));
-    let take = || {
+    on_all_threads(&|| {
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             if index >= count {
                 return;
             }
             let result = compute(index);
-            results.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((index, result));
+            results.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
         }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(take);
-        }
-        take();
     });
-    let mut results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     results.sort_by_key(|(index, _)| *index);
     results.into_iter().map(|(_, result)| result).collect()
 }

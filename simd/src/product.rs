@@ -3,6 +3,7 @@
 use crate::matrix::Matrix;
 use crate::packed::{Packed, TILE_ROWS, depth_blocks, multiply};
 use crate::parallel::{for_each_chunk, map, parts};
+use crate::scratch::Buffer;
 use std::ops::Range;
 
 /// Writes elements of the left operand: those of the row with the given index, from the given column on, as many as the
@@ -17,8 +18,8 @@ pub type Finish<'a> = dyn Fn(usize, Range<usize>, &mut [f32], &mut [f32]) + Sync
 const BLOCK_ROWS: usize = 4 * TILE_ROWS;
 /// Maximum number of rows whose sums are in memory at once, per thread.
 const MAX_ROWS: usize = 1024;
-/// Maximum number of columns of a block of the right operand.
-const MAX_COLUMNS: usize = 2048;
+/// Maximum number of columns of a block of the right operand, which fits the second cache too.
+const MAX_COLUMNS: usize = 512;
 /// Multiply-adds that take as long as one elementary operation.
 const MULTIPLY_ADDS: u64 = 16;
 
@@ -68,7 +69,7 @@ impl Product<'_> {
     /// Computes these rows and columns of the output.
     fn compute(&self, rows: Range<usize>, columns: Range<usize>, out: &mut [f32]) {
         let width = columns.len() * self.halves();
-        let mut sums = vec![0.0; rows.len().min(MAX_ROWS) * width];
+        let mut sums = Buffer::new(rows.len().min(MAX_ROWS) * width);
         for first in rows.clone().step_by(MAX_ROWS) {
             let block = first..rows.end.min(first + MAX_ROWS);
             self.sum(block.clone(), columns.clone(), &mut sums);
@@ -83,10 +84,10 @@ impl Product<'_> {
     fn sum(&self, rows: Range<usize>, columns: Range<usize>, sums: &mut [f32]) {
         let half = self.matrix.columns / self.halves();
         let width = columns.len() * self.halves();
-        let mut packed = Packed::default();
-        let mut left = Vec::new();
+        let mut packed = Packed::new();
+        let mut left = Buffer::new(0);
         for depth in depth_blocks(self.matrix.depth) {
-            left.resize(BLOCK_ROWS * depth.len(), 0.0);
+            left.resize(BLOCK_ROWS.min(rows.len().next_multiple_of(TILE_ROWS)) * depth.len());
             for (pair, start) in
                 (0..self.halves()).flat_map(|pair| columns.clone().step_by(MAX_COLUMNS).map(move |start| (pair, start)))
             {

@@ -5,17 +5,23 @@
 
 use crate::elements::Elements;
 use crate::feature_map::Windows;
-use crate::isa::vectorized;
+use crate::isa::{lanes, vectorized};
 use crate::matrix::Matrix;
 use crate::packed::{Packed, TILE_ROWS, depth_blocks, multiply};
 use crate::parallel::{map, threads};
 use crate::product::Finish;
+use crate::scratch::Buffer;
 use std::ops::Range;
 
 /// Tiles whose transformed patches are in memory at once, per thread.
 const BLOCK_TILES: usize = 20 * TILE_ROWS;
 /// Filters whose transforms are in memory at once, per thread.
 const BLOCK_FILTERS: usize = 64;
+/// Minimum number of channels and filters: with fewer, transforming costs as much as it saves.
+const MIN_CHANNELS: usize = 32;
+/// Minimum number of pixels per f32 of a vector: with fewer, transforming the filters costs more than it saves, the
+/// sooner, the faster the products are.
+const MIN_PIXELS: usize = 32;
 /// Elements of a patch, and number of products per tile.
 const PATCH: usize = 16;
 /// Pixels of a tile.
@@ -38,6 +44,11 @@ pub struct Winograd<'a> {
 }
 
 impl Winograd<'_> {
+    /// Returns whether the algorithm is faster than a product of windows and filters.
+    pub fn pays(pixels: usize, channels: usize, filters: usize) -> bool {
+        channels.min(filters) >= MIN_CHANNELS && pixels >= MIN_PIXELS * lanes()
+    }
+
     /// Computes the convolution; `out` is (pixels, filters).
     pub fn run(&self, out: &mut [f32]) {
         let (rows, columns) = self.patches.windows;
@@ -77,7 +88,7 @@ impl Winograd<'_> {
     fn compute(&self, tiles: Range<usize>, filters: Range<usize>) -> Vec<f32> {
         let channels = self.patches.channels;
         let matrix_len = tiles.len().next_multiple_of(TILE_ROWS) * channels;
-        let mut patches = vec![0.0; PATCH * matrix_len];
+        let mut patches = Buffer::new(PATCH * matrix_len);
         let mut patch = vec![0.0; PATCH * channels];
         for (row, tile) in tiles.clone().enumerate() {
             self.patches.copy(tile, 0, &mut patch);
@@ -87,8 +98,8 @@ impl Winograd<'_> {
             }
         }
         let mut out = vec![0.0; tiles.len() * PIXELS * filters.len()];
-        let mut products = vec![0.0; PATCH * tiles.len() * BLOCK_FILTERS];
-        let mut packed = Packed::default();
+        let mut products = Buffer::new(PATCH * tiles.len() * BLOCK_FILTERS);
+        let mut packed = Packed::new();
         for first in filters.clone().step_by(BLOCK_FILTERS) {
             let block = first..filters.end.min(first + BLOCK_FILTERS);
             let transformed = self.transformed_filters(block.clone());
@@ -117,11 +128,11 @@ impl Winograd<'_> {
     }
 
     /// Returns the transforms of these filters: (16, filters, C).
-    fn transformed_filters(&self, filters: Range<usize>) -> Vec<f32> {
+    fn transformed_filters(&self, filters: Range<usize>) -> Buffer {
         let channels = self.patches.channels;
         let (mut filter, mut rows, mut transform) =
             (vec![0.0; 9 * channels], vec![0.0; 12 * channels], vec![0.0; PATCH * channels]);
-        let mut out = vec![0.0; PATCH * filters.len() * channels];
+        let mut out = Buffer::new(PATCH * filters.len() * channels);
         for (row, index) in filters.clone().enumerate() {
             self.filters.widen(index * filter.len(), &mut filter);
             transform_filter(&filter, channels, &mut rows, &mut transform);

@@ -7,10 +7,10 @@ import { readdirSync, statSync } from 'node:fs';
 import { DIST, firstVisit, zipped } from '../browser/first-visit.mjs';
 import { BLANK, SUB_PATH, launch } from '../browser/harness.mjs';
 import { PEERS } from './peers.mjs';
+import { inputValues } from './values.mjs';
 
+/** Loads of the page. */
 const ROUNDS = 5;
-/** Maximum relative distance of two correct f32 results. */
-const LIKE = 1e-5;
 
 const spread = (times) => {
   const sorted = [...times].sort((a, b) => a - b);
@@ -19,42 +19,49 @@ const spread = (times) => {
 const say = (text) => console.error(text);
 
 const app = await launch();
+// Threads of WebAssembly need a page that is isolated from other origins.
+app.headers['cross-origin-opener-policy'] = 'same-origin';
+app.headers['cross-origin-embedder-policy'] = 'require-corp';
 const rows = [];
 try {
   const { page } = await app.open(BLANK);
   page.setDefaultTimeout(0);
-  await page.evaluate(async () => {
+  const { isolated } = await page.evaluate(async () => {
     globalThis.bench = await import('/tests/bench/page.js');
-    await bench.start();
+    return bench.start();
   });
-  const peerName = await page.evaluate(() => bench.peer());
+  if (!isolated) throw new Error('the page is not isolated: the peer has no threads');
   rows.push(...(await page.evaluate(() => bench.roof())));
   for (const name of await page.evaluate(() => bench.names())) {
     say(name);
-    const peer = PEERS[name];
-    const found = await page.evaluate(
-      ([name, peer, rounds]) => bench.kernel(name, peer, rounds),
-      [name, peer && { ...peer, model: { ...peer.model, bytes: [...peer.model.bytes] } }, ROUNDS],
-    );
-    const peer_ms = found.times && spread(found.times);
-    // Times are comparable only if the results agree.
-    if (found.distance > LIKE) throw new Error(`${name}: the peer's result differs by ${found.distance}`);
-    rows.push({
-      ...found.row,
-      ...(peer_ms && {
-        peer: peerName,
-        peer_ms,
-        peer_distance: found.distance,
-        ratio: peer_ms.median / found.row.ours_ms.median,
-      }),
-    });
+    // On the processor, our engine uses Winograd's algorithm by itself.
+    const served = PEERS[name] && serve(PEERS[name]());
+    rows.push(await page.evaluate(([name, peer]) => bench.row(name, peer), [name, served]));
   }
-  say('the demo model');
-  rows.push(...(await page.evaluate((root) => bench.demo(root), `${SUB_PATH}demo/`)));
+  for (const device of ['gpu', 'cpu']) {
+    say(`the demo model: ${device}`);
+    rows.push(...(await page.evaluate(([root, device]) => bench.demo(root, device), [`${SUB_PATH}demo/`, device])));
+  }
+  const adapter = await page.evaluate(() => bench.adapter());
+  await page.context().close();
   rows.push(...(await weight()));
-  console.log(JSON.stringify({ adapter: await page.evaluate(() => bench.adapter()), rows }));
+  console.log(JSON.stringify({ adapter, rows }));
 } finally {
   await app.close();
+}
+
+/** Serves models and the values of their inputs; returns their addresses. */
+function serve(models) {
+  const put = (name, bytes) => (app.changed.set(`/bench/${name}`, bytes), `/bench/${name}`);
+  const [{ inputs, output }] = models;
+  return {
+    output,
+    models: models.map(({ bytes }, index) => put(`${index}.onnx`, bytes)),
+    inputs: inputs.map(({ name, dims }) => ({
+      ...{ name, dims },
+      file: put(`${name}.f32`, new Uint8Array(inputValues(name, dims).buffer)),
+    })),
+  };
 }
 
 /** Returns the compressed sizes of dist/ and the time until the page accepts a file. */

@@ -1,114 +1,152 @@
-/** Benchmarks inside the page: the engine and onnxruntime-web on the same values. */
+/** Benchmarks inside the page: the engine and onnxruntime-web on the same values, in turns. */
 import { engine as open, relRms, remembered } from '/tests/browser/goldens.js';
+import { transposed } from '/tests/bench/values.mjs';
 
 const ORT = '/tests/bench/node_modules/onnxruntime-web/dist/';
+/** Milliseconds for which one engine runs a case before the next one's turn. */
+const TURN = 500;
+/** Turns of the engines that run on the processor; the others take seconds per run and get one. */
+const TURNS = 4;
+/** Maximum relative distance of two correct f32 results. */
+const LIKE = 1e-5;
+
 let engine;
-let ort;
+/** The peer's engines by name: each is an instance of its own, since the number of threads is fixed at its start. */
+let peers;
 
 export async function start() {
   engine = await open();
-  ort = await import(`${ORT}ort.webgpu.bundle.min.mjs`);
-  ort.env.wasm.numThreads = 1;
-  ort.env.wasm.wasmPaths = ORT;
+  const load = async (bundle, numThreads, provider) => {
+    const ort = await import(`${ORT}${bundle}`);
+    ort.env.wasm.numThreads = numThreads;
+    ort.env.wasm.wasmPaths = ORT;
+    return { ort, provider };
+  };
+  const threads = navigator.hardwareConcurrency;
+  peers = {
+    webgpu: await load('ort.webgpu.bundle.min.mjs', 1, 'webgpu'),
+    wasm: await load('ort.wasm.bundle.min.mjs', 1, 'wasm'),
+    threads: await load(`ort.wasm.bundle.min.mjs?${threads}`, threads, 'wasm'),
+  };
+  return { isolated: crossOriginIsolated, threads };
 }
 
 export const adapter = async () => {
   const info = await engine.gpu();
-  return `${info.adapter} (${info.backend})`;
+  const { web } = peers.wasm.ort.env.versions;
+  return `${info.adapter} (${info.backend}), ${navigator.hardwareConcurrency} cores; onnxruntime-web ${web}`;
 };
-export const peer = () => `onnxruntime-web ${ort.env.versions.web}, WebGPU`;
 export const roof = () => engine.bench_roof();
-export const names = () => engine.bench_names(false);
+export const names = async () => [
+  ...new Set([...(await engine.bench_names(false, true)), ...(await engine.bench_names(false, false))]),
+];
 
-/** Returns our row and, with a peer, its times and the distance of its output from ours. */
-export async function kernel(name, peer, rounds) {
-  const { row, output } = await engine.bench_case(false, name, Boolean(peer));
-  if (!peer) return { row };
-  const { times, data } = await timePeer(peer, rounds);
-  return { row, times, distance: relRms(lastToFirst(output, peer.model.output), data) };
+/**
+ * Times a case with our engine on the processor and by WebGPU, and with the peer's engines.
+ *
+ * @param {string} name
+ * @param {{ models: string[], inputs: { name: string, dims: number[], file: string }[], output: number[] } | null} peer
+ *   addresses of its models and of its inputs' values; WebGPU runs the first model, the processor all, and the fastest counts
+ */
+export async function row(name, peer) {
+  const onCpu = (await engine.bench_names(false, true)).includes(name);
+  const times = { gpu: [], cpu: [], webgpu: [], wasm: [], threads: [] };
+  const gpu = await engine.bench_case(false, name, false, true);
+  times.gpu.push(gpu.row.ours_ms.min);
+  const wanted = peer && lastToFirst(gpu.output, peer.output);
+  const sessions = [];
+  for (const engine of peer ? Object.keys(peers) : [])
+    for (const address of engine === 'webgpu' ? peer.models.slice(0, 1) : peer.models) {
+      const session = await sessionOf(engine, address, peer.inputs);
+      const found = relRms(await session.result(), wanted);
+      if (!(found < LIKE)) throw new Error(`${name}: the peer's result (${engine}) differs by ${found}`);
+      sessions.push(session);
+    }
+  for (let turn = 0; turn < TURNS; turn++) {
+    if (onCpu) {
+      const { row, output } = await engine.bench_case(false, name, true, true);
+      const found = relRms(output, gpu.output);
+      if (!(found < LIKE)) throw new Error(`${name}: the processor's result differs by ${found}`);
+      times.cpu.push(row.ours_ms.min);
+    }
+    for (const session of sessions)
+      if (turn === 0 || session.engine !== 'webgpu') times[session.engine].push(await shortest(session.run));
+  }
+  for (const session of sessions) await session.close();
+  const best = (engine) => (times[engine].length ? Math.min(...times[engine]) : null);
+  return {
+    ...gpu.row,
+    ours: { gpu: best('gpu'), cpu: best('cpu') },
+    peer: { webgpu: best('webgpu'), wasm: best('wasm'), threads: best('threads') },
+  };
 }
 
-/** Times the peer's session: tensors stay on the GPU, and the first run is a warm-up. */
-async function timePeer({ model, names }, rounds) {
-  const options = { executionProviders: ['webgpu'], preferredOutputLocation: 'gpu-buffer' };
-  const session = await ort.InferenceSession.create(Uint8Array.from(model.bytes), options);
-  const device = await ort.env.webgpu.device;
-  const feeds = {};
+/** Opens a model with its inputs; those of WebGPU are on the GPU, and its outputs stay there. */
+async function sessionOf(engine, address, inputs) {
+  const { ort, provider } = peers[engine];
+  const onGpu = provider === 'webgpu';
+  const fetched = async (address) => (await fetch(address)).arrayBuffer();
+  const session = await ort.InferenceSession.create(new Uint8Array(await fetched(address)), {
+    executionProviders: [provider],
+    ...(onGpu && { preferredOutputLocation: 'gpu-buffer' }),
+  });
+  const device = onGpu && (await ort.env.webgpu.device);
   const buffers = [];
-  for (const { name, dims } of model.inputs) {
-    const data = peerNumbers(names[name], dims);
+  const tensor = ({ dims }, data) => {
+    if (!onGpu) return new ort.Tensor('float32', data, dims);
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
     const buffer = device.createBuffer({ size: Math.ceil(data.byteLength / 16) * 16, usage });
     device.queue.writeBuffer(buffer, 0, data);
     buffers.push(buffer);
-    feeds[name] = ort.Tensor.fromGpuBuffer(buffer, { dataType: 'float32', dims });
-  }
-  const times = [];
-  let data;
-  for (let round = 0; round <= rounds; round++) {
+    return ort.Tensor.fromGpuBuffer(buffer, { dataType: 'float32', dims });
+  };
+  const feeds = {};
+  for (const input of inputs) feeds[input.name] = tensor(input, new Float32Array(await fetched(input.file)));
+  return {
+    engine,
+    async result() {
+      const { y } = await session.run(feeds);
+      const data = Float32Array.from(await y.getData());
+      y.dispose();
+      return data;
+    },
+    async run() {
+      const { y } = await session.run(feeds);
+      if (onGpu) await device.queue.onSubmittedWorkDone();
+      y.dispose();
+    },
+    async close() {
+      await session.release();
+      buffers.forEach((buffer) => buffer.destroy());
+    },
+  };
+}
+
+/** Returns the shortest time of many runs in milliseconds. */
+async function shortest(run) {
+  let best = Infinity;
+  for (const end = performance.now() + TURN; ;) {
     const started = performance.now();
-    const { y } = await session.run(feeds);
-    await device.queue.onSubmittedWorkDone();
-    if (round > 0) times.push(performance.now() - started);
-    else data = Float32Array.from(await y.getData());
-    y.dispose();
+    await run();
+    best = Math.min(best, performance.now() - started);
+    if (performance.now() > end) return best;
   }
-  await session.release();
-  buffers.forEach((buffer) => buffer.destroy());
-  return { times, data };
 }
 
-/** Returns the values of our tensor in PyTorch's and ONNX's layout. */
-function peerNumbers(name, dims) {
-  const count = dims.reduce((a, b) => a * b, 1);
-  const isWeight = name.endsWith('weight') || name === 'w';
-  if (dims.length === 4 && isWeight) {
-    // (O, I, 3, 3) in ONNX, (O, 3, 3, I) in ours.
-    const [outer, inner, height, width] = dims;
-    const ours = numbers(name, count, inner * height * width);
-    return rearrange(ours, outer, height * width, inner);
-  }
-  if (dims.length === 2 && isWeight) return rearrange(numbers(name, count, dims[0]), 1, dims[1], dims[0]);
-  if (dims.length === 4) return rearrange(numbers(name, count), dims[0], dims[2] * dims[3], dims[1]);
-  // Matrices are scaled by their width; `time` and norms are not scaled.
-  return numbers(name, count, dims.length === 2 ? dims[1] : undefined);
-}
+const lastToFirst = (data, dims) => (dims.length === 4 ? transposed(data, dims[0], dims[2] * dims[3], dims[1]) : data);
 
-/** Transposes (outer, rows, columns) to (outer, columns, rows). */
-function rearrange(data, outer, rows, columns) {
-  const out = new Float32Array(data.length);
-  for (let o = 0; o < outer; o++)
-    for (let r = 0; r < rows; r++)
-      for (let c = 0; c < columns; c++) out[(o * columns + c) * rows + r] = data[(o * rows + r) * columns + c];
-  return out;
-}
-
-const lastToFirst = (data, dims) => (dims.length === 4 ? rearrange(data, dims[0], dims[2] * dims[3], dims[1]) : data);
-
-/** Reproducible values, identical to `numbers` in crate/src/bench/cases.rs. */
-function numbers(name, count, inner) {
-  let seed = 0x811c9dc5;
-  for (const letter of name) seed = Math.imul(seed ^ letter.charCodeAt(0), 0x01000193) >>> 0;
-  const scale = inner ? Math.fround(Math.sqrt(Math.fround(3 / inner))) : 1;
-  const shift = Math.imul(seed, 0x9e3779b9);
-  return Float32Array.from({ length: count }, (_, i) => {
-    const word = (Math.imul(i + 1, 2654435761) + shift) >>> 0;
-    return ((word >>> 8) / 8388608 - 1) * scale;
-  });
-}
-
-/** Benchmarks the demo model with one of its LoRAs. */
-export async function demo(root) {
+/** Benchmarks the demo model with one of its LoRAs on a device, `gpu` or `cpu`. */
+export async function demo(root, device) {
   const get = async (path) => (await fetch(root + path)).blob();
   const catalogue = JSON.parse(await (await get('demo.json')).text());
   const files = await Promise.all(
     catalogue.files.map(async ({ path }) => ({ path, file: await get(`model/${path}`) })),
   );
+  await engine.choose_device(device);
   const model = await engine.open_model('demo', files);
   const [{ file }] = catalogue.loras;
-  const place = { file: new File([await get(`loras/${file}`)], file) };
-  const sha256 = await remembered(engine, place.file);
-  return engine.bench_session({
+  const sha256 = await remembered(engine, new File([await get(`loras/${file}`)], file));
+  const rows = await engine.bench_session({
     version: 1,
     model: 'demo',
     adapters: [{ name: file, sha256, strength: 1 }],
@@ -121,4 +159,5 @@ export async function demo(root) {
     width: model.width,
     height: model.height,
   });
+  return rows.map((row) => ({ ...row, name: `${row.name}, on the ${device === 'cpu' ? 'processor' : 'GPU'}` }));
 }

@@ -1,32 +1,30 @@
-/** ONNX models that do the same work as our benchmark cases, with our names of their tensors. */
-import { attention, block, conv, matmul } from './onnx.mjs';
+/** ONNX models that do the same work as our benchmark cases, on the same values. */
+import { readFileSync } from 'node:fs';
+import { attention, conv, groupNorm, layer, layerNorm, matmul, unet } from './onnx.mjs';
 
-/** Returns our name of a peer's weight. */
-const layer = (name) =>
-  `unet.${name.replace(/^resnet/, 'down_blocks.0.resnets.0').replace(/^attention/, 'down_blocks.0.attentions.0')}`;
-const own = (name) => name;
-/** The block's inputs keep their names, its weights have the model's. */
-const mixed = (name) => (['x', 'time', 'text'].includes(name) ? name : layer(name));
+const demo = JSON.parse(readFileSync(new URL('../../web/public/demo/model/unet/config.json', import.meta.url)));
+const first = { edge: 16, channels: 320, heads: 8, tokens: 77, states: 768, time: 1280, groups: 32 };
+const inDemo = { batch: 2, edge: 16, tokens: 77 };
 
-/** @type {Record<string, { model: ReturnType<typeof conv>, names: Record<string, string> }>} */
-export const PEERS = Object.fromEntries(
-  [
-    ['conv 3x3 320 to 320 at 32x32', conv({ edge: 32, channels: 320, outputs: 320 }), own],
-    ['conv 3x3 640 to 640 at 16x16', conv({ edge: 16, channels: 640, outputs: 640 }), own],
-    ['conv 3x3 256 to 256 at 32x32', conv({ edge: 32, channels: 256, outputs: 256 }), own],
-    ['conv 3x3 256 to 256 at 32x32, Winograd', conv({ edge: 32, channels: 256, outputs: 256 }), own],
-    ['matmul 1024 x 320 x 320', matmul({ rows: 1024, inner: 320, columns: 320 }), own],
-    ['matmul 256 x 640 x 2560', matmul({ rows: 256, inner: 640, columns: 2560 }), own],
-    ['matmul 64 x 1280 x 1280', matmul({ rows: 64, inner: 1280, columns: 1280 }), own],
-    ['attention 1024 tokens, 8 heads of 40', attention({ tokens: 1024, heads: 8, size: 40 }), own],
-    ['attention 256 tokens, 8 heads of 80', attention({ tokens: 256, heads: 8, size: 80 }), own],
-    [
-      'UNet layer of 320 channels at 16x16: resnet and transformer',
-      block({ edge: 16, channels: 320, heads: 8, tokens: 77, states: 768, time: 1280, groups: 32 }),
-      mixed,
-    ],
-  ].map(([name, model, spelled]) => [
-    name,
-    { model, names: Object.fromEntries(model.inputs.map(({ name }) => [name, spelled(name)])) },
-  ]),
-);
+/** Returns a model as exporters write it, and one with fused attention. */
+const both = (build) => [build({ fused: false }), build({ fused: true })];
+
+/**
+ * Models by the case's name, as many as there are ways to write it: of what a runtime makes of them, the fastest counts.
+ *
+ * @type {Record<string, () => ReturnType<typeof conv>[]>}
+ */
+export const PEERS = {
+  'conv 3x3 320 to 320 at 32x32': () => [conv({ edge: 32, channels: 320, outputs: 320 })],
+  'conv 3x3 640 to 640 at 16x16': () => [conv({ edge: 16, channels: 640, outputs: 640 })],
+  'conv 3x3 256 to 256 at 32x32': () => [conv({ edge: 32, channels: 256, outputs: 256 })],
+  'matmul 1024 x 320 x 320': () => [matmul({ rows: 1024, inner: 320, columns: 320 })],
+  'matmul 256 x 640 x 2560': () => [matmul({ rows: 256, inner: 640, columns: 2560 })],
+  'matmul 64 x 1280 x 1280': () => [matmul({ rows: 64, inner: 1280, columns: 1280 })],
+  'attention 1024 tokens, 8 heads of 40': () => both((way) => attention({ tokens: 1024, heads: 8, size: 40, ...way })),
+  'attention 256 tokens, 8 heads of 80': () => both((way) => attention({ tokens: 256, heads: 8, size: 80, ...way })),
+  'group norm and SiLU, 320 channels at 32x32': () => [groupNorm({ edge: 32, channels: 320, groups: 32 })],
+  'layer norm 1024 x 320': () => [layerNorm({ rows: 1024, width: 320 })],
+  'UNet layer of 320 channels at 16x16: resnet and transformer': () => both((way) => layer({ ...first, ...way })),
+  'UNet of the demo at 64x64 with guidance': () => both((way) => unet(demo, { ...inDemo, ...way })),
+};

@@ -15,6 +15,7 @@ before(async () => {
   ({ page, errors } = await app.open(BLANK));
   await page.evaluate(async () => {
     globalThis.g = await import('/tests/browser/goldens.js');
+    globalThis.agreement = await import('/tests/browser/agreement.js');
     globalThis.engine = await g.engine();
   });
 });
@@ -26,11 +27,11 @@ function under(distances, limit) {
   for (const name of names) assert.ok(distances[name] <= limit, `${name}: rel_rms ${distances[name]} > ${limit}`);
 }
 
-test('every kernel agrees with its definition, and the definition with PyTorch', async () => {
+test('every kernel, of the GPU and of the processor, agrees with its definition, and the definition with PyTorch', async () => {
   const found = await page.evaluate(async () => {
     const cases = await g.json('golden/ops/ops.json');
     const golden = await g.tensors('golden/ops/ops.safetensors');
-    const [tiled, direct, winograd, subgroups, definition] = [{}, {}, {}, {}, {}];
+    const [tiled, direct, winograd, subgroups, cpu, definition] = [{}, {}, {}, {}, {}, {}];
     for (const [index, { op, fields, shapes, scales, shifts, scalars }] of cases.entries()) {
       const size = (shape) => shape.reduce((a, b) => a * b, 1);
       const inputs = shapes.map((shape, i) => g.numbers(index * 16 + i, size(shape), scales[i], shifts[i]));
@@ -38,6 +39,7 @@ test('every kernel agrees with its definition, and the definition with PyTorch',
       const name = `${index} ${op} ${JSON.stringify(fields)} ${JSON.stringify(shapes)}`;
       tiled[name] = g.relRms(got.tiled, got.definition);
       direct[name] = g.relRms(got.direct, got.definition);
+      cpu[name] = g.relRms(got.cpu, got.definition);
       if (got.subgroups) subgroups[name] = g.relRms(got.subgroups, got.definition);
       if (got.winograd) winograd[name] = g.relRms(got.winograd, got.definition);
       const wanted = golden[index].data;
@@ -45,7 +47,7 @@ test('every kernel agrees with its definition, and the definition with PyTorch',
       if (wanted.length === got.definition.length) definition[name] = g.relRms(got.definition, wanted);
     }
     const offered = (await navigator.gpu.requestAdapter()).features.has('subgroups');
-    return { tiled, direct, winograd, subgroups, definition, offered };
+    return { tiled, direct, winograd, subgroups, cpu, definition, offered };
   });
   assert.ok(Object.keys(found.tiled).length >= 60);
   // 4 to 320 channels, 128 to 128, a batch of two with odd sizes, three chunks of tiles.
@@ -53,6 +55,7 @@ test('every kernel agrees with its definition, and the definition with PyTorch',
   assert.ok(Object.keys(found.definition).length >= 20);
   under(found.tiled, LIMITS.kernel);
   under(found.direct, LIMITS.kernel);
+  under(found.cpu, LIMITS.kernel);
   under(found.winograd, LIMITS.kernel);
   // wgpu does not request subgroups, but the device has them if the adapter does.
   assert.equal(Object.keys(found.subgroups).length, found.offered ? 19 : 0);
@@ -63,37 +66,7 @@ test('every kernel agrees with its definition, and the definition with PyTorch',
 test('mini-sd15: text encoder, UNet and VAE decoder agree with diffusers', async () => {
   const found = await page.evaluate(async () => {
     await engine.open_model('mini-sd15', await g.miniModel());
-    const root = 'golden/components/mini-sd15';
-    const text = {};
-    const states = await g.tensors(`${root}/text.safetensors`);
-    for (let prompt = 0; prompt < 5; prompt++) {
-      const at = (name) => states[`text_encoder.p${prompt}.${name}`].data;
-      const tokens = await engine.probe_tokens(Uint32Array.from(at('input_ids')));
-      const got = await engine.probe_network({ text_encoder: { batch: 1, tokens: 77 } }, { tokens }, []);
-      text[`prompt ${prompt}`] = g.relRms(got.states, at('last_hidden_state'));
-    }
-    const unet = {};
-    const cases = await g.tensors(`${root}/unet.safetensors`);
-    for (const name of ['b1_t981', 'b1_t1', 'b2_t421', 'odd_t946p4737']) {
-      const at = (part) => cases[`${name}.${part}`];
-      const [batch, , height, width] = at('sample').shape;
-      const inputs = {
-        sample: g.channelsLast(at('sample')),
-        time: g.repeat(g.sinusoid(at('timestep').data[0], 16), batch),
-        text: at('encoder_hidden_states').data,
-      };
-      const got = await engine.probe_network({ unet: { batch, height, width, tokens: 77 } }, inputs, []);
-      unet[name] = g.relRms(got.noise, g.channelsLast(at('out')));
-    }
-    const vae = {};
-    const decoded = await g.tensors(`${root}/vae.safetensors`);
-    for (const name of ['dec_b1', 'dec_b2']) {
-      const [batch, , height, width] = decoded[`${name}.latents`].shape;
-      const inputs = { latents: g.channelsLast(decoded[`${name}.latents`]) };
-      const got = await engine.probe_network({ vae_decoder: { batch, height, width } }, inputs, []);
-      vae[name] = g.relRms(got.image, g.channelsLast(decoded[`${name}.image`]));
-    }
-    return { text, unet, vae };
+    return agreement.networks(engine);
   });
   under(found.text, LIMITS.text);
   under(found.unet, LIMITS.unet);
@@ -145,46 +118,20 @@ test('mini-sd15: every block inside the UNet agrees with diffusers', async () =>
 });
 
 test('mini-sd15: images agree with diffusers, with and without LoRAs, at odd sizes too', async () => {
+  under(await page.evaluate(() => agreement.images(engine)), LIMITS.latents);
+});
+
+test('the processor: networks and images agree with diffusers', async () => {
   const found = await page.evaluate(async () => {
-    const root = 'golden/e2e/mini-sd15';
-    const cases = await g.json(`${root}/cases.json`);
-    const ids = {};
-    for (const name of ['lora_a', 'lora_b']) {
-      const file = new File([await g.blob(`golden/loras/mini-sd15/${name}.safetensors`)], `${name}.safetensors`);
-      ids[name] = await g.remembered(engine, file);
-    }
-    const distances = {};
-    const names = [
-      'ddim',
-      'euler',
-      'euler_othersize',
-      'lora_a_1.0',
-      'lora_a_0.6',
-      'lora_a_-0.5',
-      'lora_a_0.7_plus_b_0.4',
-    ];
-    for (const name of names) {
-      const { prompt, negative, seed, steps, cfg, hw, sched, lora } = cases.find((entry) => entry.name === name);
-      const adapters = (lora ?? []).map(([name, strength]) => ({ name, sha256: ids[name], strength }));
-      const got = await engine.probe_image({
-        version: 1,
-        model: 'mini-sd15',
-        adapters,
-        prompt,
-        negative: negative ?? '',
-        seed,
-        steps,
-        guidance: cfg,
-        sampler: sched,
-        width: hw[1],
-        height: hw[0],
-      });
-      const golden = await g.tensors(`${root}/${name}.safetensors`);
-      distances[name] = g.relRms(got.latents, g.channelsLast(golden.final_latents));
-    }
-    return distances;
+    const processor = await g.engine();
+    await processor.choose_device('cpu');
+    await processor.open_model('mini-sd15', await g.miniModel());
+    return { ...(await agreement.networks(processor)), images: await agreement.images(processor) };
   });
-  under(found, LIMITS.latents);
+  under(found.text, LIMITS.text);
+  under(found.unet, LIMITS.unet);
+  under(found.vae, LIMITS.vae);
+  under(found.images, LIMITS.latents);
 });
 
 test('a model that is opened while another is at work gets no LoRA read for that one, and stays open', async () => {

@@ -62,7 +62,7 @@ const FLAGS = [
  *   context (pass WITH_WORKER for one), and returns it with its `errors`: messages of uncaught errors, console errors
  *   and failed requests. A page opened in a test is closed after the test; one opened before the tests of a suite, with
  *   the browser. `url` is the app's URL, `browser` is Playwright's. `stop()` stops the server only, `close()` both.
- *   `changed` maps paths of the server to strings or bytes that replace the files.
+ *   `changed` maps paths of the server to strings or bytes that replace the files; `headers` are added to all responses.
  * @param {string[]} flags additional flags for the browser
  * @param {number} patience timeout in ms for code evaluated in a page
  */
@@ -71,7 +71,9 @@ export async function launch(flags = [], patience = CODE) {
   if (!executablePath) throw new Error('CHROME_PATH is not set: run `cargo xtask test browser`');
   /** @type {Map<string, string | Uint8Array>} */
   const changed = new Map();
-  const server = await serve(changed);
+  /** @type {Record<string, string>} */
+  const headers = {};
+  const server = await serve(changed, headers);
   const browser = await chromium.launch({ executablePath, headless: true, args: [...FLAGS, ...flags] });
   const origin = `http://127.0.0.1:${server.address().port}`;
 
@@ -106,7 +108,7 @@ export async function launch(flags = [], patience = CODE) {
     stop();
   }
 
-  return { browser, url: origin + SUB_PATH, changed, open, stop, close };
+  return { browser, url: origin + SUB_PATH, changed, headers, open, stop, close };
 }
 
 /** Open contexts, and those that were opened before the running test. */
@@ -254,8 +256,9 @@ export async function elsewhere(bytes, { most = Infinity } = {}) {
 }
 
 /** Serves dist/ under SUB_PATH, tests/ under /tests/ and pkg/ under /pkg/ on a free port. */
-async function serve(changed) {
+async function serve(changed, headers) {
   const server = createServer((request, response) => {
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
     answer(request, response, changed).catch((error) => response.destroy(error));
   });
   await new Promise((ready) => server.listen(0, '127.0.0.1', ready));

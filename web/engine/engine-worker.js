@@ -34,9 +34,9 @@ const calls = {
   fillTemplate: (engine, { template, seed, names, texts }) => engine.fill_template(template, seed, names, texts),
   readImage: (engine, { name, bytes }) => engine.read_image(name, bytes),
   gpu: (engine) => engine.gpu(),
-  benchNames: (engine, { full }) => engine.bench_names(full),
+  benchNames: (engine, { full }) => engine.bench_names(full, false),
   benchRoof: (engine) => engine.bench_roof(),
-  benchCase: async (engine, { full, name }) => (await engine.bench_case(full, name, false)).row,
+  benchCase: async (engine, { full, name }) => (await engine.bench_case(full, name, false, false)).row,
 };
 
 /** What was last kept of the graphics card; null until it was looked for. @type {string | null} */

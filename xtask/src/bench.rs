@@ -7,7 +7,10 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::process::{Error, cargo, output, root, run, say};
-use crate::{dist, setup};
+use crate::{dist, libraries, setup};
+
+/// PyPI packages of the processor's peers.
+const PYTHON_PACKAGES: [&str; 4] = ["torch", "diffusers==0.42.1", "onnxruntime", "numpy"];
 
 /// Arguments of `cargo xtask bench`; every part runs if none is selected.
 #[derive(clap::Args)]
@@ -15,7 +18,10 @@ pub struct Options {
     /// Run on this machine's Vulkan, Metal or DirectX device.
     #[arg(long)]
     native: bool,
-    /// Run in headless Chromium, compared with onnxruntime-web's WebGPU backend.
+    /// Run on this machine's processor, compared with onnxruntime and PyTorch with as many threads.
+    #[arg(long)]
+    cpu: bool,
+    /// Run in headless Chromium, by WebGPU and on the processor, compared with onnxruntime-web's engines.
     #[arg(long)]
     browser: bool,
     /// Run the analyzer on large files, native and in headless Chromium, compared with NumPy (set `PYTHON` to a Python
@@ -38,10 +44,13 @@ pub struct Options {
 
 /// Runs the selected benchmarks, prints their tables and writes the JSON file.
 pub fn bench(options: &Options) -> Result<(), Error> {
-    let all = !options.native && !options.browser && !options.analyzer && !options.compiled;
+    let all = !options.native && !options.cpu && !options.browser && !options.analyzer && !options.compiled;
     let mut parts = Vec::new();
     if options.native || all {
         parts.push(native(options)?);
+    }
+    if options.cpu || all {
+        parts.push(cpu()?);
     }
     if options.browser || all {
         parts.push(browser()?);
@@ -77,18 +86,34 @@ fn native(options: &Options) -> Result<Value, Error> {
     table(command.args(flags.iter().filter(|(selected, _)| *selected).map(|(_, flag)| flag)), "native")
 }
 
+/// Returns times on the processor, beside those of onnxruntime and PyTorch.
+fn cpu() -> Result<Value, Error> {
+    npm_packages()?;
+    run(cargo().args(["build", "--release", "--quiet", "-p", "lora-loupe-tests", "--bin", "bench"]))?;
+    let program = root().join("target").join("release").join("bench").with_extension(std::env::consts::EXE_EXTENSION);
+    let (scripts, models) = (root().join("tests").join("bench"), root().join("target").join("bench-models"));
+    run(Command::new("node").arg(scripts.join("write.mjs")).arg(&models))?;
+    let mut command = Command::new(libraries::python(&PYTHON_PACKAGES)?);
+    table(command.arg(scripts.join("cpu.py")).arg(&models).arg(program), "cpu")
+}
+
 fn browser() -> Result<Value, Error> {
     dist::engine()?;
     dist::page()?;
-    let folder = root().join("tests").join("bench");
-    if !folder.join("node_modules").join("onnxruntime-web").is_dir() {
-        say("npm ci, in tests/bench");
-        let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
-        run(Command::new(npm).args(["ci", "--prefix", "tests/bench", "--no-audit", "--no-fund"]))?;
-    }
+    npm_packages()?;
     let mut command = Command::new("node");
-    command.env("CHROME_PATH", setup::chromium()?).arg(folder.join("browser.mjs"));
+    command.env("CHROME_PATH", setup::chromium()?).arg(root().join("tests").join("bench").join("browser.mjs"));
     table(&mut command, "browser")
+}
+
+/// Installs the npm packages of tests/bench/.
+fn npm_packages() -> Result<(), Error> {
+    if root().join("tests/bench/node_modules/onnxruntime-web").is_dir() {
+        return Ok(());
+    }
+    say("npm ci, in tests/bench");
+    let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
+    run(Command::new(npm).args(["ci", "--prefix", "tests/bench", "--no-audit", "--no-fund"]))
 }
 
 /// Returns the analyzer's tables for the native build and the page; neither needs a GPU.
@@ -136,11 +161,17 @@ fn table(command: &mut Command, place: &str) -> Result<Value, Error> {
 /// Prints one line per row: times, throughput, share of the device's peak, and the peer's time.
 fn print(part: &Value) {
     println!("\n{}: {}", part["where"].as_str().unwrap_or_default(), part["adapter"].as_str().unwrap_or("no device"));
+    let rows = part["rows"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let (compared, rows): (Vec<&Value>, Vec<&Value>) = rows.iter().partition(|row| row["peer"].is_object());
+    print_compared(&compared);
+    if rows.is_empty() {
+        return;
+    }
     println!(
         "{:62} {:>26} {:>9} {:>7} {:>14} {:>6}",
         "", "min / median / max ms", "GFLOP/s", "of peak", "peer ms", "ratio"
     );
-    for row in part["rows"].as_array().into_iter().flatten() {
+    for row in rows {
         let number = |value: &Value, digits: usize| {
             value.as_f64().map(|number| format!("{number:.digits$}")).unwrap_or_default()
         };
@@ -156,6 +187,30 @@ fn print(part: &Value) {
             number(&row["peer_ms"]["median"], 1),
             number(&row["ratio"], 2),
         );
+    }
+}
+
+/// Prints the shortest times on each device and of each of the peer's engines, in milliseconds, and the ratio of the
+/// peers' best to ours.
+fn print_compared(rows: &[&Value]) {
+    let Some(first) = rows.first() else { return };
+    let names = |which: &str| first[which].as_object().into_iter().flat_map(|times| times.keys().cloned());
+    let columns: Vec<(&str, String)> =
+        ["ours", "peer"].into_iter().flat_map(|which| names(which).map(move |name| (which, name))).collect();
+    let titles = columns.iter().map(|(which, name)| format!("{:>13}", format!("{which} {name}"))).collect::<String>();
+    println!("{:62}{titles} {:>6}", "shortest times in ms", "ratio");
+    for row in rows {
+        let time = |(which, name): &(&str, String)| row[*which][name.as_str()].as_f64();
+        let best = |which: &str| {
+            let times = columns.iter().filter(|(of, _)| *of == which).filter_map(time);
+            times.min_by(f64::total_cmp)
+        };
+        let times: String = columns
+            .iter()
+            .map(|column| format!("{:>13}", time(column).map(|ms| format!("{ms:.2}")).unwrap_or_default()))
+            .collect();
+        let ratio = best("peer").zip(best("ours")).map(|(peer, ours)| format!("{:.2}", peer / ours));
+        println!("{:62}{times} {:>6}", row["name"].as_str().unwrap_or_default(), ratio.unwrap_or_default());
     }
 }
 

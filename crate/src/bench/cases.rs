@@ -1,11 +1,14 @@
-//! Benchmark cases: single operations and one UNet layer.
+//! Benchmark cases: single operations, a UNet layer and the demo's UNet.
 
 use crate::gpu::KernelConfig;
 use crate::gpu::lower::lower_step;
-use crate::model::{Family, FamilyId};
+use crate::model::{ConfigError, Family, FamilyId, Unet, UnetConfig};
 use crate::num::{host_len, numel};
 use crate::ops::{Attention, Conv2d, GroupNorm, LayerNorm, Matmul, Op, Storage};
-use crate::plan::{Builder, Layout, Plan, PlanError, unet_layer};
+use crate::plan::{Builder, Layout, Plan, PlanError, unet, unet_layer};
+
+/// Config of the demo's UNet.
+const DEMO: &str = include_str!("../../../web/public/demo/model/unet/config.json");
 
 /// Size class of the shapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +24,7 @@ pub enum Size {
 pub struct Case {
     /// Operation and sizes, for display.
     pub name: String,
-    /// Plan with the single output `y`.
+    /// Plan with a single output.
     pub plan: Plan,
     /// Storage type of matrices.
     pub storage: Storage,
@@ -72,6 +75,7 @@ fn f32_cases(size: Size) -> Result<Vec<Case>, PlanError> {
             group_norm(1, 32, 320)?,
             layer_norm(1024, 320)?,
             layer(1, 16)?,
+            demo()?,
         ],
         Size::Full => vec![
             conv(2, 64, 320, 320)?,
@@ -151,13 +155,20 @@ fn layer_norm(rows: usize, width: usize) -> Result<Case, PlanError> {
 
 /// Builds the case of SD 1.5's first layer: a resnet and a transformer of 320 channels.
 fn layer(batch: usize, edge: usize) -> Result<Case, PlanError> {
-    let family = Family::published(FamilyId::Sd15).map_err(|error| PlanError::Size {
-        what: "Stable Diffusion 1.5's published config".into(),
-        wanted: "valid".into(),
-        found: error.to_string(),
-    })?;
+    let family = Family::published(FamilyId::Sd15).map_err(invalid)?;
     let name = batched(batch, format!("UNet layer of 320 channels at {edge}x{edge}: resnet and transformer"));
     Ok(Case { name, plan: unet_layer(&family.unet, 0, batch, edge, edge, 77)?.fuse_epilogues(), storage: Storage::F32 })
+}
+
+/// Builds the case of the demo's UNet, with the steps that depend on the text alone.
+fn demo() -> Result<Case, PlanError> {
+    let net = Unet::new(&UnetConfig::parse(DEMO).map_err(invalid)?);
+    let name = "UNet of the demo at 64x64 with guidance".into();
+    Ok(Case { name, plan: unet(&net, 2, 16, 16, 77)?.fuse_epilogues(), storage: Storage::F32 })
+}
+
+fn invalid(error: ConfigError) -> PlanError {
+    PlanError::Size { what: "a config of a UNet".into(), wanted: "valid".into(), found: error.to_string() }
 }
 
 /// Returns the seed of a tensor's random values: the FNV-1a hash of its name.

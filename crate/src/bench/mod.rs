@@ -1,5 +1,4 @@
-//! Benchmarks: device -> table of times of kernels (relative to the device's peak), networks, images and
-//! LoRA strength changes.
+//! Benchmarks: device -> table of times of kernels (relative to a GPU's peak), networks, images and LoRA strength changes.
 //!
 //! The command line, the browser tests and the page's benchmark panel run the same rows.
 
@@ -8,16 +7,22 @@ mod session;
 
 pub use cases::{Case, Size, cases, numbers, seed};
 
-use crate::gpu::{BenchBudget, Gpu, KernelConfig, RooflinePeak, Runner};
+use crate::device::{Device, DeviceError, Runner, Tensor};
+use crate::gpu::{BenchBudget, KernelConfig, RooflinePeak};
+use crate::num::numel;
 use crate::ops::Storage;
 use crate::pipeline::PipelineError;
 use crate::plan::{Plan, Source};
 use serde::Serialize;
+use std::collections::HashMap;
 use std::time::Duration;
 use ts_rs::TS;
 
 /// Default time budget of a row.
 pub const BUDGET: BenchBudget = BenchBudget { rounds: 7, limit: Duration::from_secs(6) };
+
+/// Time budget of a row on a CPU: runs are short, and the shortest counts.
+const CPU_BUDGET: BenchBudget = BenchBudget { rounds: 60, limit: Duration::from_millis(600) };
 
 /// Distribution of a row's times over its rounds, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, TS)]
@@ -49,7 +54,7 @@ pub struct Row {
     pub ours_ms: Spread,
     /// GFLOP/s at the median; for a copy, GB/s.
     pub gflops: Option<f64>,
-    /// Fraction of the device's peak arithmetic throughput.
+    /// Fraction of the GPU's peak arithmetic throughput.
     pub share_of_roof: Option<f64>,
 }
 
@@ -58,10 +63,10 @@ impl Row {
         Row { group: group.into(), name: name.into(), ours_ms: Spread::of(rounds), gflops: None, share_of_roof: None }
     }
 
-    fn with_flops(mut self, flops: u64, roof: RooflinePeak) -> Row {
+    fn with_flops(mut self, flops: u64, roof: Option<RooflinePeak>) -> Row {
         let rate = flops as f64 / (self.ours_ms.median / 1e3);
         self.gflops = Some(rate / 1e9);
-        self.share_of_roof = Some(rate / roof.flops);
+        self.share_of_roof = roof.map(|roof| rate / roof.flops);
         self
     }
 }
@@ -76,41 +81,55 @@ pub fn roofline_rows(roof: RooflinePeak) -> [Row; 2] {
     [row("multiply-adds in registers, 1 GFLOP", roof.flops), row("copy, 1 GB read and written", roof.bytes)]
 }
 
-/// A case's plan with its buffers, filled with generated data.
+/// A case's plan with its buffers on a device, filled with generated data.
 pub struct Prepared {
+    device: Device,
     runner: Runner,
+    output: String,
 }
 
 impl Prepared {
     /// Allocates the plan's buffers, with matrices in `storage`, and fills them with data generated from their names.
     pub async fn new(
-        gpu: &Gpu,
+        device: &Device,
         config: &KernelConfig,
         plan: &Plan,
         storage: Storage,
     ) -> Result<Prepared, PipelineError> {
-        let storage_of = |_: &str, shape: &[usize]| if shape.len() > 1 { storage } else { Storage::F32 };
-        let weights = gpu.with_error_scopes(&plan.name, || gpu.allocate_weights(plan, &storage_of)).await?;
+        let weights = allocate(device, plan, storage).await?;
         for (name, _, shape) in plan.weights() {
-            gpu.write(&weights[name], &numbers(name, shape))?;
+            weights[name].write_at(0, &numbers(name, shape))?;
         }
-        let runner = Runner::new(gpu, config, plan, &|name| weights.get(name).cloned()).await?;
+        let runner = Runner::new(device, config, plan, &|name| weights.get(name).cloned()).await?;
         for value in &plan.values {
             if let Source::Input(name) = &value.source {
-                runner.set(gpu, name, &numbers(name, &value.shape))?;
+                runner.set(name, &numbers(name, &value.shape))?;
             }
         }
-        Ok(Prepared { runner })
+        Ok(Prepared { device: device.clone(), runner, output: plan.outputs[0].0.clone() })
     }
 
-    /// Times runs of the whole plan.
-    pub async fn row(&self, gpu: &Gpu, group: &str, name: &str, roof: RooflinePeak) -> Result<Row, PipelineError> {
-        let rounds = gpu.time(BUDGET, &|| self.runner.run(gpu)).await?;
+    /// Times runs of the whole plan. `roof` is the device's peak, if it is known.
+    pub async fn row(&self, group: &str, name: &str, roof: Option<RooflinePeak>) -> Result<Row, PipelineError> {
+        let budget = if self.device.gpu().is_some() { BUDGET } else { CPU_BUDGET };
+        let rounds = self.device.time(budget, &self.runner).await?;
         Ok(Row::new(group, name, rounds).with_flops(self.runner.flops(), roof))
     }
 
-    /// Runs the plan and returns an output, for comparison with another implementation.
-    pub async fn output(&self, gpu: &Gpu, name: &str) -> Result<Vec<f32>, PipelineError> {
-        Ok(self.runner.compute(gpu, name).await?)
+    /// Runs the plan and returns its output, for comparison with another implementation.
+    pub async fn output(&self) -> Result<Vec<f32>, PipelineError> {
+        self.runner.compute_cancellable(&self.output, &mut || Ok(())).await
     }
+}
+
+/// Allocates all weights of a plan, matrices in `storage`.
+async fn allocate(device: &Device, plan: &Plan, storage: Storage) -> Result<HashMap<String, Tensor>, DeviceError> {
+    let mut weights = HashMap::new();
+    for group in plan.weight_groups() {
+        let lengths: Vec<(&str, u64)> = group.iter().map(|(name, shape)| (*name, numel(shape))).collect();
+        let storage = if group[0].1.len() > 1 { storage } else { Storage::F32 };
+        let tensors = device.contiguous_parts(&lengths, storage).await?;
+        weights.extend(lengths.iter().zip(tensors).map(|((name, _), tensor)| ((*name).to_owned(), tensor)));
+    }
+    Ok(weights)
 }

@@ -11,7 +11,7 @@ use web_time::Instant;
 const IMAGES: usize = 4;
 
 impl Row {
-    fn timed(group: &str, name: String, timed: BenchResult, roof: RooflinePeak) -> Row {
+    fn timed(group: &str, name: String, timed: BenchResult, roof: Option<RooflinePeak>) -> Row {
         let row = Row::new(group, name, timed.rounds);
         if timed.flops > 0 { row.with_flops(timed.flops, roof) } else { row }
     }
@@ -21,7 +21,7 @@ impl Row {
         session: &mut Session,
         recipe: &Recipe,
         adapter: Option<&LoadedAdapter>,
-        roof: RooflinePeak,
+        roof: Option<RooflinePeak>,
     ) -> Result<Vec<Row>, PipelineError> {
         let adapters: Vec<&LoadedAdapter> = adapter.into_iter().collect();
         let inputs = GenerateInputs { adapters: &adapters, ..GenerateInputs::default() };

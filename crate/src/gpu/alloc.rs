@@ -30,16 +30,10 @@ impl Gpu {
         storage: &dyn Fn(&str, &[usize]) -> Storage,
     ) -> Result<HashMap<String, Tensor>, GpuError> {
         let mut weights = HashMap::new();
-        for parts in plan.concatenated() {
-            let lengths: Vec<(&str, u64)> = parts.iter().map(|(name, _, shape)| (*name, numel(shape))).collect();
-            let tensors = self.allocate_contiguous(&lengths, storage(parts[0].0, parts[0].2))?;
+        for group in plan.weight_groups() {
+            let lengths: Vec<(&str, u64)> = group.iter().map(|(name, shape)| (*name, numel(shape))).collect();
+            let tensors = self.allocate_contiguous(&lengths, storage(group[0].0, group[0].1))?;
             weights.extend(lengths.iter().zip(tensors).map(|((name, _), tensor)| ((*name).to_owned(), tensor)));
-        }
-        for (name, _, shape) in plan.weights() {
-            if !weights.contains_key(name) {
-                let tensor = self.tensor_with_storage(name, numel(shape), storage(name, shape))?;
-                weights.insert(name.into(), tensor);
-            }
         }
         Ok(weights)
     }

@@ -28,6 +28,7 @@ pub use vae::{vae_decoder, vae_encoder, vae_strip};
 
 use crate::num::numel;
 use crate::ops::{Op, ShapeError};
+use std::collections::BTreeSet;
 
 /// Index of a tensor in its plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -150,6 +151,19 @@ impl Plan {
             Source::Concatenated(parts) => Some(parts.iter().filter_map(part).collect()),
             _ => None,
         })
+    }
+
+    /// Returns the weights in groups that share a buffer, because the plan reads them as one tensor: names and shapes.
+    pub fn weight_groups(&self) -> Vec<Vec<(&str, &[usize])>> {
+        let mut groups = Vec::new();
+        for parts in self.concatenated() {
+            groups.push(parts.into_iter().map(|(name, _, shape)| (name, shape)).collect::<Vec<_>>());
+        }
+        let grouped: BTreeSet<&str> = groups.iter().flatten().map(|(name, _)| *name).collect();
+        let single = self.weights().filter(|(name, ..)| !grouped.contains(name));
+        let single: Vec<_> = single.map(|(name, _, shape)| vec![(name, shape)]).collect();
+        groups.extend(single);
+        groups
     }
 
     /// Returns a tensor's human-readable name.

@@ -1,17 +1,18 @@
-//! Benchmarks of the open device and model, for `cargo xtask bench` and the page's panel.
+//! Benchmarks of a device and of the open model, for `cargo xtask bench` and the page's panel.
 
 use super::convert::{failure, from_js, refused, to_js};
-use super::device::Device;
+use super::device::cpu;
 use super::engine::{Engine, Opened};
 use crate::bench::{BUDGET, Case, Prepared, Row, Size, cases, roofline_rows};
-use crate::gpu::KernelConfig;
+use crate::device::Device;
+use crate::gpu::{KernelConfig, RooflinePeak};
 use crate::pipeline::Recipe;
 use js_sys::{Float32Array, Object, Reflect};
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
 impl Engine {
-    /// Measures the device's peak throughput, the reference for later rows.
+    /// Measures the GPU's peak throughput, the reference for later rows.
     pub async fn bench_roof(&self) -> Result<JsValue, JsValue> {
         let gpu = self.device().await?.gpu;
         let roof = gpu.roofline_peak(BUDGET).await.map_err(|error| refused(error.into()))?;
@@ -19,25 +20,30 @@ impl Engine {
         to_js(&roofline_rows(roof))
     }
 
-    /// Returns the names of the benchmarks: small shapes, or with `full` those of published models.
-    pub async fn bench_names(&self, full: bool) -> Result<JsValue, JsValue> {
-        let device = self.device().await?;
-        let names: Vec<String> = bench_cases(full, &device.config)?.into_iter().map(|case| case.name).collect();
+    /// Returns the names of a device's benchmarks: small shapes, or with `full` those of published models.
+    pub async fn bench_names(&self, full: bool, on_cpu: bool) -> Result<JsValue, JsValue> {
+        let (_, config, _) = self.bench_device(on_cpu).await?;
+        let names: Vec<String> = bench_cases(full, &config)?.into_iter().map(|case| case.name).collect();
         to_js(&names)
     }
 
-    /// Runs one benchmark, after [`Engine::bench_roof`]; returns `{row, output?}`.
-    pub async fn bench_case(&self, full: bool, name: String, with_output: bool) -> Result<JsValue, JsValue> {
-        let Device { gpu, config } = self.device().await?;
-        let roof = self.roof.get().ok_or_else(|| failure("busy", "measure the peak throughput first (bench_roof)"))?;
+    /// Runs one benchmark, on the GPU after [`Engine::bench_roof`]; returns `{row, output?}`.
+    pub async fn bench_case(
+        &self,
+        full: bool,
+        name: String,
+        on_cpu: bool,
+        with_output: bool,
+    ) -> Result<JsValue, JsValue> {
+        let (device, config, roof) = self.bench_device(on_cpu).await?;
         let case = bench_cases(full, &config)?.into_iter().find(|case| case.name == name);
         let case = case.ok_or_else(|| failure("recipe", format!("no benchmark is called `{name}`")))?;
-        let prepared = Prepared::new(&gpu, &config, &case.plan, case.storage).await.map_err(refused)?;
-        let row = prepared.row(&gpu, "kernels", &case.name, roof).await.map_err(refused)?;
+        let prepared = Prepared::new(&device, &config, &case.plan, case.storage).await.map_err(refused)?;
+        let row = prepared.row("kernels", &case.name, roof).await.map_err(refused)?;
         let result = Object::new();
         Reflect::set(&result, &"row".into(), &to_js(&row)?)?;
         if with_output {
-            let output = prepared.output(&gpu, "y").await.map_err(refused)?;
+            let output = prepared.output().await.map_err(refused)?;
             Reflect::set(&result, &"output".into(), &Float32Array::from(output.as_slice()))?;
         }
         Ok(result.into())
@@ -46,8 +52,8 @@ impl Engine {
     /// Times generating a recipe's image with the open model, its stages, and changing the first LoRA's strength.
     pub async fn bench_session(&self, recipe: JsValue) -> Result<JsValue, JsValue> {
         let recipe: Recipe = from_js("the recipe", recipe)?;
-        let roof = self.roof.get().ok_or_else(|| failure("busy", "measure the peak throughput first (bench_roof)"))?;
         let time = async |opened: &mut Opened| {
+            let roof = opened.session.device.gpu().and(self.roof.get());
             let adapter = match recipe.adapters.first() {
                 Some(choice) => opened.adapter(&self.files, &choice.sha256).await?,
                 None => None,
@@ -55,6 +61,17 @@ impl Engine {
             Row::of_session(&mut opened.session, &recipe, adapter.as_deref(), roof).await
         };
         to_js(&self.with_model(time).await?.map_err(refused)?)
+    }
+}
+
+impl Engine {
+    /// Returns the device of a benchmark, the configuration of its kernels, and the GPU's peak.
+    async fn bench_device(&self, on_cpu: bool) -> Result<(Device, KernelConfig, Option<RooflinePeak>), JsValue> {
+        if on_cpu {
+            return Ok((cpu(), KernelConfig::CPU, None));
+        }
+        let open = self.device().await?;
+        Ok((open.gpu.into(), open.config, self.roof.get()))
     }
 }
 

@@ -1,11 +1,12 @@
 //! Single operations and networks run on given inputs, for the browser tests.
 
 use super::convert::{failure, from_js, refused, to_js};
-use super::device::Device;
+use super::device::{Device, cpu};
 use super::engine::{Engine, Opened};
+use crate::device;
 use crate::gpu::{KernelConfig, Runner, Style, TileChoice, Winograd};
 use crate::ops::Op;
-use crate::pipeline::{Network, Recipe, Shape};
+use crate::pipeline::{Network, PipelineError, Recipe, Shape};
 use crate::plan::{Builder, Plan, interpret};
 use js_sys::{Array, Float32Array, Object, Reflect};
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
 impl Engine {
-    /// Runs one operation with its kernels and with its reference definition: `{tiled, direct, definition}`;
+    /// Runs one operation with its kernels and with its reference definition: `{tiled, direct, cpu, definition}`;
     /// for a convolution also `winograd` if supported, for a norm also `subgroups` if the device has them.
     pub async fn probe_op(
         &self,
@@ -61,6 +62,8 @@ impl Engine {
             let output = runner.compute(&gpu, "y").await.map_err(|error| refused(error.into()))?;
             Reflect::set(&result, &name.into(), &Float32Array::from(output.as_slice()))?;
         }
+        let on_cpu = run_on_cpu(&plan, &inputs, &scalars).await.map_err(refused)?;
+        Reflect::set(&result, &"cpu".into(), &Float32Array::from(on_cpu.as_slice()))?;
         let mut input = |name: &str| name[1..].parse::<usize>().ok().map(|i| inputs[i].clone());
         let definition = interpret(&plan, &mut input, &scalars).map_err(|error| refused(error.into()))?;
         Reflect::set(&result, &"definition".into(), &Float32Array::from(definition["y"].as_slice()))?;
@@ -131,4 +134,14 @@ impl Engine {
         Reflect::set(&result, &"applied".into(), &to_js(&generated.applied)?)?;
         Ok(result.into())
     }
+}
+
+/// Runs a plan with inputs `x0`, `x1`, … and output `y` on the CPU.
+async fn run_on_cpu(plan: &Plan, inputs: &[Vec<f32>], scalars: &[f32]) -> Result<Vec<f32>, PipelineError> {
+    let runner = device::Runner::new(&cpu(), &KernelConfig::CPU, plan, &|_| None).await?;
+    for (i, data) in inputs.iter().enumerate() {
+        runner.set(&format!("x{i}"), data)?;
+    }
+    runner.set_scalars(scalars);
+    runner.compute_cancellable("y", &mut || Ok(())).await
 }

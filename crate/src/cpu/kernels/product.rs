@@ -9,9 +9,6 @@ use crate::simd::{self, Elements, Left, Matrix, Product, Windows};
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Minimum number of channels and filters for Winograd's algorithm: with fewer, transforming costs as much as it saves.
-const WINOGRAD_MIN_CHANNELS: usize = 32;
-
 /// Computes a matmul.
 pub(super) fn matmul(op: &Matmul, inputs: &[Operand], output: &mut [f32]) -> Option<()> {
     let operands = op.operands(inputs)?;
@@ -60,8 +57,8 @@ pub(super) fn conv2d(op: &Conv2d, inputs: &[Operand], output: &mut [f32]) -> Opt
     let &[filters, depth] = operands.weight.shape else { return None };
     let (out_height, out_width) = windows.windows;
     let rows = batch * out_height * out_width;
-    let is_wide = channels.min(filters) >= WINOGRAD_MIN_CHANNELS && !op.epilogue.geglu;
-    if (op.kernel, op.stride) == (3, 1) && is_wide {
+    let pays = simd::Winograd::pays(rows, channels, filters) && !op.epilogue.geglu;
+    if (op.kernel, op.stride) == (3, 1) && pays {
         let after = After::new(rows, filters, op.epilogue, &operands);
         let patches =
             Windows { kernel: 4, stride: 2, windows: (out_height.div_ceil(2), out_width.div_ceil(2)), ..windows };
