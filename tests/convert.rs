@@ -1,16 +1,19 @@
 //! Conversions: key formats, dtypes and alpha placement leave the weight changes as they are; layers are fused and
 //! split, block strengths are baked in, and values out of range are reported.
 
-use lora_loupe::adapters::{Algorithm, Delta, fold_on_cpu};
+use lora_loupe::adapters::{Algorithm, Delta, ModelFile, Part, fold_on_cpu};
 use lora_loupe::analysis::Relation;
-use lora_loupe::edit::{AlphaPlace, ConvertOptions, EditError, Opened, Strengths, Target, compare_files};
+use lora_loupe::edit::{
+    AlphaPlace, ConvertOptions, EditError, ModelSide, Opened, Strengths, Target, compare_files, convert_with_base,
+};
 use lora_loupe::formats::{Dtype, Header, TensorInfo};
 use lora_loupe::model::spelling::Role;
 use lora_loupe::num::{host_len, numel};
-use lora_loupe_tests::edits::{bytes_of, changes, converted, corpus, distance, open, same};
+use lora_loupe_tests::base;
+use lora_loupe_tests::edits::{bytes_of, changes, converted, corpus, distance, finished, open, same};
 use lora_loupe_tests::golden::bytes;
 use pollster::block_on;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Returns each changed tensor after folding into a base with the same weights for every file.
 fn folded(opened: &Opened, strength: f32) -> BTreeMap<String, Vec<f32>> {
@@ -22,6 +25,71 @@ fn folded(opened: &Opened, strength: f32) -> BTreeMap<String, Vec<f32>> {
         (delta.tensor(), fold_on_cpu(base, &padded_shape, &[(delta, &numbers, strength)]).expect("a fold"))
     };
     opened.adapter.deltas.iter().map(fold).collect()
+}
+
+/// Returns the elements of a base model with the mini base's layers.
+fn base_elements(header: &Header) -> Vec<u8> {
+    let len = header.tensors.iter().map(|tensor| tensor.bytes.end).max().expect("tensors") / 4;
+    (0..len).flat_map(|i| (((i * 7919 % 83) as f32 - 41.0) / 64.0).to_le_bytes()).collect()
+}
+
+/// With the base model, changes that depend on its weights become LoRA; the error at a rank is as stated.
+#[test]
+fn changes_of_the_base_model_become_lora() {
+    let (header, shapes) = (base::header(), base::shapes());
+    let elements = base_elements(&header);
+    let files = [ModelFile { component: None, source: &elements, header: &header }];
+    let side = ModelSide { name: "base", files: &files, shapes: &shapes };
+    let mut algorithms = BTreeSet::new();
+    for (file, bytes, companion) in corpus() {
+        let original = open(&file, &bytes, companion.as_deref());
+        if !original.adapter.deltas.iter().any(|delta| delta.algorithm.needs_base()) {
+            continue;
+        }
+        let original = block_on(original.on(side)).expect("a file for the base");
+        for rank in [999, 3] {
+            let options = ConvertOptions {
+                to: Some(Target::Kohya),
+                dtype: Some(Dtype::F32),
+                as_lora: true,
+                rank: Some(rank),
+                drop: true,
+                ..Default::default()
+            };
+            let conversion = block_on(convert_with_base(&original, &options, side)).expect("a plan");
+            let mut out = Vec::new();
+            let outcome = block_on(conversion.write(&mut out)).expect("a file");
+            let out = finished(out, &outcome);
+            let plain = open(&file, &out, None);
+            let got = changes(&plain);
+            for delta in original.adapter.deltas.iter().filter(|delta| delta.algorithm.needs_base()) {
+                let what = format!("{file} at rank {rank}: {}", delta.tensor());
+                let Some(got) = got.get(&delta.tensor()) else {
+                    assert!(delta.part == Part::Bias, "{what} is missing");
+                    continue;
+                };
+                let weight = header.get(&shapes.tensors[&delta.tensor()].1.key).expect("a tensor");
+                let before = block_on(weight.read(&elements)).expect("elements");
+                let factors = block_on(original.read_factors(delta)).expect("factors");
+                let after = fold_on_cpu(before.clone(), &weight.shape, &[(delta, &factors, 1.0)]).expect("a fold");
+                let want: Vec<f32> = after.iter().zip(&before).map(|(after, before)| after - before).collect();
+                let (error, norm) = distance(&want, got);
+                let kept =
+                    &conversion.preview.rebuilt.iter().find(|row| row.kept.path == delta.path()).expect("a row").kept;
+                assert!((error - kept.error).abs() <= 1e-4 * norm, "{what}: {error}, stated {} of {norm}", kept.error);
+                assert!(rank < 999 || error <= 1e-4 * norm, "{what}: {error} of {norm}");
+                algorithms.insert(delta.algorithm);
+            }
+        }
+    }
+    let all: BTreeSet<Algorithm> = Algorithm::ALL.iter().copied().filter(|algorithm| algorithm.needs_base()).collect();
+    let untried: Vec<_> = all.difference(&algorithms).collect();
+    assert_eq!(untried, [&Algorithm::Oft], "sd-scripts' OFT has no file in the corpus");
+    let file = bytes_of("files/lycoris_diag_oft_b4_fp16.safetensors");
+    let no_rank = ConvertOptions { as_lora: true, ..Default::default() };
+    let oft = block_on(open("oft", &file, None).on(side)).expect("a file for the base");
+    let refused = block_on(convert_with_base(&oft, &no_rank, side)).err();
+    assert!(matches!(refused, Some(EditError::NeedsRank { .. })), "{refused:?}");
 }
 
 const TARGETS: [Target; 5] = [Target::Kohya, Target::Peft, Target::Diffusers, Target::Comfy, Target::Onetrainer];

@@ -40,9 +40,22 @@ fn check_promise(what: &str, fix: &Fix) {
         assert!(*lost == 0 && before <= after && after <= total, "{what}: {loader}: {before} -> {after} of {total}");
     }
     let gains = fix.effect.iter().any(|effect| effect.after > effect.before) || !fix.problems.is_empty();
-    let advice =
-        [FixId::Safetensors, FixId::BakeAlpha, FixId::AsF16, FixId::AsF32, FixId::Smaller, FixId::UsualStrength];
+    let advice = [
+        FixId::Safetensors,
+        FixId::BakeAlpha,
+        FixId::Blocks40,
+        FixId::Blocks52,
+        FixId::AsF16,
+        FixId::AsF32,
+        FixId::Smaller,
+        FixId::UsualStrength,
+    ];
     assert!(gains || advice.contains(&fix.id), "{what}: nothing is better");
+}
+
+/// Returns whether a fix moves layers, so that its effect is on the original's layers where they are then.
+fn moves_blocks(fix: &Fix) -> bool {
+    matches!(fix.id, FixId::Blocks40 | FixId::Blocks52)
 }
 
 /// Returns every file of the corpus and of the hostile set, with the config next to it.
@@ -77,7 +90,7 @@ fn fixes_keep_what_loaders_apply() {
             check_promise(&what, &fix);
             let out = fixed(&name, &file, config.as_deref(), &fix);
             let after = block_on(inspect(&name, &out, None, None));
-            assert_eq!(effects(&report, &after), fix.effect, "{what}");
+            assert!(moves_blocks(&fix) || effects(&report, &after) == fix.effect, "{what}");
             gained += fix.effect.iter().filter(|effect| effect.after > effect.before).count();
             if fix.id.keeps_deltas()
                 && report.container != lora_loupe::analysis::Container::Zip
@@ -332,4 +345,140 @@ fn lokr_of_a_fused_layer_becomes_lora_at_a_rank() {
         exact.preview.rebuilt.iter().all(|row| row.kept.rank == 16 * 80 && row.exact),
         "without a rank it is exact"
     );
+}
+
+/// Returns the stated model, the ids of the fixes, and the file that the fix with this id writes, if it is offered.
+fn fixed_by(file: &Vec<u8>, id: FixId) -> (String, Vec<FixId>, Option<Vec<u8>>) {
+    let report = block_on(inspect("made", file, None, None));
+    let list = offered("made", file, None, &report);
+    let fix = list.iter().find(|fix| fix.id == id);
+    if let Some(fix) = fix {
+        check_promise(id.name(), fix);
+        assert!(fix.effect.iter().all(|effect| effect.before == effect.after), "{:?}", fix.effect);
+    }
+    let out = fix.map(|fix| fixed("made", file, None, fix));
+    (report.base.label, list.iter().map(|fix| fix.id).collect(), out)
+}
+
+/// The changes of a file by the block that they are in.
+fn by_block(file: &Vec<u8>) -> Vec<(usize, Vec<f32>)> {
+    let number = |path: &str| path.split('.').find_map(|part| part.parse::<usize>().ok()).expect("a block");
+    let mut list: Vec<_> = changes(&open("made", file, None)).into_iter().map(|(path, x)| (number(&path), x)).collect();
+    list.sort_by_key(|(number, _)| *number);
+    list
+}
+
+/// A LoRA for Anima at its blocks in Anima 2.9B and 3.8B, which have inserted ones.
+#[test]
+fn blocks_of_anima_move_to_the_deeper_models() {
+    let anima = |blocks: std::ops::Range<usize>, stem: &dyn Fn(usize) -> String, [down, up]: [&str; 2]| {
+        let entries = blocks.flat_map(|block| {
+            let (mut up, down) = (
+                entry(&format!("{}{up}", stem(block)), &[2048, 1]),
+                entry(&format!("{}{down}", stem(block)), &[1, 2048]),
+            );
+            up.2[0] = block as f32;
+            [down, up]
+        });
+        let adapter = entry("diffusion_model.llm_adapter.blocks.2.self_attn.q_proj.lora_A.weight", &[1, 1024]);
+        let more = [adapter, entry("diffusion_model.llm_adapter.blocks.2.self_attn.q_proj.lora_B.weight", &[1024, 1])];
+        safetensors(&[("ss_base_model_version", "anima")], &entries.chain(more).collect::<Vec<_>>())
+    };
+    let kohya = |block: usize| format!("lora_unet_blocks_{block}_self_attn_q_proj");
+    let comfy = |block: usize| format!("diffusion_model.blocks.{block}.self_attn.q_proj");
+    let files = [
+        anima(0..28, &kohya, [".lora_down.weight", ".lora_up.weight"]),
+        anima(0..28, &comfy, [".lora_A.weight", ".lora_B.weight"]),
+    ];
+    for file in &files {
+        let before = by_block(file);
+        let (label, ids, deeper) = fixed_by(file, FixId::Blocks40);
+        assert_eq!(label, "Anima");
+        assert!(ids.contains(&FixId::Blocks52), "{ids:?}");
+        let deeper = deeper.expect("a fix");
+        let after = by_block(&deeper);
+        let moved: Vec<usize> = after.iter().map(|(block, _)| *block).filter(|block| *block != 2).collect();
+        // Block 2 of the text adapter stays.
+        let expect =
+            [0, 1, 3, 4, 6, 7, 9, 10, 12, 13, 15, 16, 18, 19, 20, 22, 23, 25, 26, 28, 29, 31, 32, 34, 35, 37, 38, 39];
+        assert_eq!(moved, expect);
+        let of_network = |list: &[(usize, Vec<f32>)]| -> Vec<Vec<f32>> {
+            list.iter().map(|(_, change)| change.clone()).filter(|change| change.len() == 2048 * 2048).collect()
+        };
+        assert!(of_network(&before) == of_network(&after), "other changes than before");
+        let (label, ids, _) = fixed_by(&deeper, FixId::Blocks52);
+        assert_eq!(label, "Anima with 40 blocks");
+        assert!(!ids.contains(&FixId::Blocks40) && ids.contains(&FixId::Blocks52), "{ids:?}");
+        let (_, _, deepest) = fixed_by(file, FixId::Blocks52);
+        let deepest = deepest.expect("a fix");
+        let (label, ids, _) = fixed_by(&deepest, FixId::Blocks52);
+        assert_eq!(
+            (label.as_str(), ids.iter().any(|id| id.name().starts_with("blocks"))),
+            ("Anima with 52 blocks", false)
+        );
+        assert_eq!(by_block(&deepest).iter().filter(|(block, _)| *block != 2).count(), 28);
+    }
+    // How many blocks its model has is unknown.
+    let few = anima(0..5, &kohya, [".lora_down.weight", ".lora_up.weight"]);
+    let (_, ids, _) = fixed_by(&few, FixId::Blocks40);
+    assert!(!ids.contains(&FixId::Blocks40), "{ids:?}");
+}
+
+/// SimpleTuner's fused queries, keys and values of Krea 2 and Flux.1 are split for programs that know the parts only.
+#[test]
+fn queries_keys_and_values_that_a_trainer_fused_are_split() {
+    let pair = |stem: &str, outputs: usize, inputs: usize| {
+        [entry(&format!("{stem}.lora_A.weight"), &[2, inputs]), entry(&format!("{stem}.lora_B.weight"), &[outputs, 2])]
+    };
+    let krea = |prefix: &str| {
+        let blocks = (0..2).flat_map(|at| pair(&format!("{prefix}transformer_blocks.{at}.attn.to_qkv"), 9216, 6144));
+        let text = pair(&format!("{prefix}text_fusion.refiner_blocks.0.attn.to_qkv"), 7680, 2560);
+        safetensors(&[], &blocks.chain(text).collect::<Vec<_>>())
+    };
+    let file = krea("transformer.");
+    let report = block_on(inspect("made", &file, None, None));
+    assert_eq!(report.base.family, "krea2");
+    let applied = |report: &Report, loader: &str| {
+        report.loaders.iter().find(|verdict| verdict.loader == loader).map(|verdict| verdict.applied)
+    };
+    assert_eq!((applied(&report, "comfyui"), applied(&report, "diffusers")), (Some(0), Some(0)));
+    let list = offered("made", &file, None, &report);
+    let gained: BTreeSet<&str> = list
+        .iter()
+        .flat_map(|fix| &fix.effect)
+        .filter(|effect| effect.after == effect.total && effect.before < effect.total)
+        .map(|effect| effect.loader.as_str())
+        .collect();
+    assert!(gained.contains("comfyui") && gained.contains("diffusers"), "{gained:?}");
+    let fused = open("fused", &file, None);
+    let whole = changes(&fused);
+    let rows = |path: &str, at: std::ops::Range<usize>, columns: usize| {
+        whole[path][at.start * columns..at.end * columns].to_vec()
+    };
+    for target in [Target::Comfy, Target::Peft, Target::Kohya] {
+        let options = ConvertOptions { to: Some(target), ..ConvertOptions::default() };
+        let (split, _) = converted(&fused, &options).expect("split layers");
+        let got = changes(&open("split", &split, None));
+        assert_eq!(got.len(), 9, "{target:?}: {:?}", got.keys());
+        let whole = "transformer.transformer_blocks.1.attn.to_qkv.weight";
+        let part = |name: &str| &got[&format!("transformer.transformer_blocks.1.attn.{name}.weight")];
+        assert!(*part("to_q") == rows(whole, 0..6144, 6144), "{target:?}");
+        assert!(*part("to_k") == rows(whole, 6144..7680, 6144), "{target:?}");
+        assert!(*part("to_v") == rows(whole, 7680..9216, 6144), "{target:?}");
+    }
+    let flux = [("ss_base_model_version", "flux1")];
+    let flux = safetensors(&flux, &pair("transformer.transformer_blocks.0.attn.to_qkv", 9216, 3072));
+    let flux = open("flux", &flux, None);
+    assert_eq!(flux.model, "flux1");
+    for (target, layers) in [(Target::Peft, 3), (Target::Comfy, 1)] {
+        let options = ConvertOptions { to: Some(target), ..ConvertOptions::default() };
+        let (file, _) = converted(&flux, &options).expect("a file");
+        let got = open("converted", &file, None);
+        assert_eq!(got.adapter.deltas.len(), layers, "{target:?}");
+        let order = |name: &str| ["to_q", "to_k", "to_v"].iter().position(|part| name.contains(part));
+        let mut parts: Vec<_> = changes(&got).into_iter().collect();
+        parts.sort_by_key(|(name, _)| order(name));
+        let joined: Vec<f32> = parts.into_iter().flat_map(|(_, part)| part).collect();
+        assert!(joined == changes(&flux).into_values().flatten().collect::<Vec<f32>>(), "{target:?}");
+    }
 }

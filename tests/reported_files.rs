@@ -274,6 +274,63 @@ fn every_size_of_anima_has_all_its_blocks() {
     }
 }
 
+/// VACE's layers are layers of Wan: ComfyUI applies them with or without the other blocks; diffusers wants the others.
+#[test]
+fn vace_layers_belong_to_wan() {
+    let pair =
+        |stem: &str| [(format!("{stem}.lora_A.weight"), [2, 5120]), (format!("{stem}.lora_B.weight"), [5120, 2])];
+    let layers = |stems: &[&str]| -> Report {
+        let tensors: Vec<(String, [usize; 2])> = stems.iter().flat_map(|stem| pair(stem)).collect();
+        let tensors: Vec<(&str, &[usize])> = tensors.iter().map(|(name, shape)| (name.as_str(), &shape[..])).collect();
+        report(&file(json!({}), &tensors))
+    };
+    let vace = "diffusion_model.vace_blocks.{0-7}.self_attn.q";
+    let alone = layers(&[vace, "diffusion_model.vace_blocks.0.before_proj"]);
+    assert_eq!((&*alone.base.family, &*alone.base.label, alone.modules.len()), ("wan", "Wan 2.1 14B with VACE", 9));
+    assert_eq!(verdict(&alone, "comfyui").status, LoaderStatus::Applied);
+    assert_eq!(verdict(&alone, "diffusers").status, LoaderStatus::Refused);
+    let whole = layers(&[vace, "diffusion_model.blocks.{0-39}.self_attn.q"]);
+    assert_eq!((&*whole.base.label, whole.modules.len()), ("Wan 2.1 14B with VACE", 48));
+    assert_eq!((verdict(&whole, "comfyui").applied, whole.leftovers.len()), (48, 0));
+}
+
+/// ComfyUI looks up Anima's text encoder under `lora_te_` and its blocks under `lora_unet_` and `diffusion_model.` alone.
+#[test]
+fn comfyui_reads_anima_under_its_prefixes_only() {
+    let applied = |prefix: &str, separator: &str| {
+        let stem = format!("{prefix}blocks{separator}{{0-27}}{separator}self_attn{separator}q_proj");
+        let (down, up) = (format!("{stem}.lora_down.weight"), format!("{stem}.lora_up.weight"));
+        let text = "lora_te_layers_{0-27}_self_attn_q_proj";
+        let (text_down, text_up) = (format!("{text}.lora_down.weight"), format!("{text}.lora_up.weight"));
+        let report = report(&file(
+            json!({"ss_base_model_version": "anima"}),
+            &[(&down, &[2, 2048]), (&up, &[2048, 2]), (&text_down, &[2, 1024]), (&text_up, &[2048, 2])],
+        ));
+        assert_eq!((&*report.base.family, report.modules.len()), ("anima", 56), "{prefix}: {:?}", report.leftovers);
+        verdict(&report, "comfyui").applied
+    };
+    assert_eq!(["lora_unet_", "lora_transformer_"].map(|prefix| applied(prefix, "_")), [56, 28]);
+    assert_eq!(
+        ["diffusion_model.", "transformer.", "base_model.model."].map(|prefix| applied(prefix, ".")),
+        [56, 28, 28]
+    );
+}
+
+/// Nunchaku's packed pairs are named, and no program is said to apply them.
+#[test]
+fn nunchakus_own_format_is_named() {
+    let stem = "transformer_blocks.{0-18}.mlp_fc1";
+    let (down, up) = (format!("{stem}.lora_down"), format!("{stem}.lora_up"));
+    let report = report(&file(json!({}), &[(&down, &[3072, 32]), (&up, &[12288, 32])]));
+    assert_eq!(report.algorithms, ["nunchaku_s_packed_lora"], "{:?}", report.problems);
+    assert!(
+        report.leftovers.iter().all(|left| left.reason.contains("packed for 4-bit kernels")),
+        "{:?}",
+        report.leftovers
+    );
+    assert!(report.loaders.iter().all(|verdict| verdict.applied == 0), "{:?}", report.loaders);
+}
+
 /// ComfyUI's training node stores 3x3 kernels as matrices: they fit.
 #[test]
 fn kernels_that_are_stored_as_matrices_fit() {

@@ -1,12 +1,13 @@
 //! Sentences of reports: each has an id of crate/src/sentence/en.json, and none is made elsewhere.
 
 use lora_loupe::analysis::{Report, explain_log, inspect, inspect_header};
-use lora_loupe::edit::{EditInput, fixes};
+use lora_loupe::edit::{ConvertOptions, Edit, EditError, EditInput, MetadataEdit, Target, fixes, preview};
 use lora_loupe::sentence::Sentence;
 use lora_loupe_tests::golden;
 use pollster::block_on;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// Groups of ids that are put together: from names of settings and families, and from names of placeholders.
@@ -57,13 +58,30 @@ fn every_text_is_used_and_every_id_has_a_text() {
     let unknown: Vec<&&str> = quoted.iter().filter(is_id).filter(|id| !texts.contains_key(**id)).collect();
     let others = ["file.bin"];
     assert!(unknown.iter().all(|id| others.contains(*id)), "{unknown:?} have no text");
-    for (name, table) in [("setting", "analysis/training.toml"), ("family", "analysis/families.toml")] {
-        let table = golden::text(&format!("../crate/src/{table}"));
-        let ids = texts.keys().filter_map(|id| id.strip_prefix(name)?.strip_prefix('.'));
-        let strays: Vec<&str> =
-            ids.filter(|id| *id != "unknown" && !table.contains(&format!("name = \"{id}\""))).collect();
-        assert!(strays.is_empty(), "{name}: {strays:?}");
-    }
+    let names = |group: &str| -> Vec<&str> {
+        texts.keys().filter_map(|id| id.strip_prefix(group)?.strip_prefix('.')).collect()
+    };
+    let settings = golden::text("../crate/src/analysis/training.toml");
+    let strays: Vec<&str> =
+        names("setting").into_iter().filter(|id| !settings.contains(&format!("name = \"{id}\""))).collect();
+    assert!(strays.is_empty(), "{strays:?}");
+    assert_eq!(names("family"), worded_labels(), "labels of families that are more than a name");
+}
+
+/// Returns the labels of families and sizes that have words in small letters, as they stand in ids.
+fn worded_labels() -> Vec<String> {
+    let tables = sources("analysis").into_iter().chain(sources("model/architectures"));
+    let tables = tables.filter(|(path, _)| path.ends_with("families.toml") || path.contains("architectures"));
+    let labels = tables.flat_map(|(_, text)| {
+        let labels = text.lines().filter_map(|line| line.strip_prefix("label = \"")?.strip_suffix('"'));
+        labels.map(str::to_owned).collect::<Vec<_>>()
+    });
+    // Names of sizes are the same in every language.
+    let is_word = |word: &str| word.starts_with(char::is_lowercase) && !["dev", "medium", "large"].contains(&word);
+    let is_worded = |label: &String| label.split([' ', '-']).any(is_word);
+    let id = |label: String| label.to_ascii_lowercase().replace(|letter: char| !letter.is_ascii_alphanumeric(), "_");
+    let unknown = ["an_unknown_model".to_owned()];
+    labels.filter(is_worded).map(id).chain(unknown).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// Returns whether a text has more than three words in small letters.
@@ -79,9 +97,8 @@ fn sentences_are_made_in_one_place() {
             path.ends_with("s.toml") && ["text = ", "log = ", "unmatched = "].iter().any(|name| line.contains(name));
         is_log || line.starts_with("//") || line.starts_with('#') || line.contains(".expect(")
     };
-    let fixes = sources("edit").into_iter().filter(|(path, _)| path.contains("fix"));
     let mut found = Vec::new();
-    for (path, text) in sources("analysis").into_iter().chain(fixes) {
+    for (path, text) in sources("analysis").into_iter().chain(sources("edit")) {
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         for line in code.lines().map(str::trim_start).filter(|line| !skipped(&path, line)) {
             let literals = line.split('"').skip(1).step_by(2).filter(|text| is_prose(text));
@@ -98,7 +115,7 @@ fn check(place: &str, value: &Value, ids: &mut BTreeSet<String>) {
     match value {
         Value::Object(object) if is_sentence(object) => check_sentence(place, value, ids),
         Value::Object(object) => {
-            let verbatim = ["metadata", "edit", "log", "key", "file", "tags", "datasets", "imports"];
+            let verbatim = ["metadata", "edit", "log", "key", "file", "tags", "datasets"];
             let parts = object.iter().filter(|(name, _)| !verbatim.contains(&name.as_str()));
             parts.for_each(|(name, value)| check(&format!("{place}.{name}"), value, ids));
         }
@@ -160,4 +177,34 @@ fn reports_and_fixes_have_ids_for_all_their_sentences() {
     ] {
         assert!(ids.iter().any(|id| id.starts_with(&format!("{group}."))), "no sentence of {group} in {ids:?}");
     }
+}
+
+#[test]
+fn errors_of_edits_are_sentences() {
+    let mut ids = BTreeSet::new();
+    let mut tell = |name: &str, error: &EditError| {
+        let sentence = error.sentence();
+        assert!(sentence.id.starts_with("edit.") && error.to_string() == sentence.clause(), "{name}: {sentence:?}");
+        check_sentence(name, &serde_json::to_value(&sentence).expect("JSON"), &mut ids);
+    };
+    let conversions = Target::ALL.map(|to| Edit::Convert(ConvertOptions { to: Some(to), ..Default::default() }));
+    let as_lora = Edit::Convert(ConvertOptions { as_lora: true, rank: Some(0), ..Default::default() });
+    let deeper = Edit::Convert(ConvertOptions { to_blocks: Some(40), ..Default::default() });
+    let edits = [&conversions[..], &[as_lora, deeper, Edit::Metadata(MetadataEdit::default())]].concat();
+    for folder in ["corpus/files", "corpus/files/detect", "hostile", "hostile/pickles"] {
+        for path in std::fs::read_dir(golden::path(folder)).expect("a folder").flatten().map(|entry| entry.path()) {
+            let Ok(bytes) = std::fs::read(&path) else { continue };
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let input = [EditInput::file(&name, &bytes, None)];
+            for edit in &edits {
+                if let Err(error) = block_on(preview(edit, &input, &mut |_| ControlFlow::Continue(()))) {
+                    tell(&name, &error);
+                }
+            }
+        }
+    }
+    for id in ["file", "no_adapter", "incomplete", "unsupported", "no_rank", "no_blocks", "no_header", "needs_rank"] {
+        assert!(ids.contains(&format!("edit.{id}")), "no error edit.{id} in {ids:?}");
+    }
+    assert!(ids.iter().any(|id| id.starts_with("file.")) && ids.contains("edit_what.layer"), "{ids:?}");
 }

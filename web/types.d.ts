@@ -350,6 +350,8 @@ export type ChangeForm = {
   without: string[];
   withoutKeys: string[];
   zeroNonFinite: boolean;
+  /** The number of blocks of the deeper model that they are moved to. */
+  toBlocks: number | null;
   rule: "fixed" | "energy";
   fixed: number;
   /** Per cent. */
@@ -359,7 +361,7 @@ export type ChangeForm = {
   remove: string[];
   stripPrivate: boolean;
   repairHashes: boolean;
-  /** Of the file on show, and of those merged with it. */
+  /** Of the file on show, and of those merged with it; of a conversion, the base model that it reads. */
   strength: number;
   others: { id: string; strength: number }[];
 };

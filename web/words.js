@@ -100,13 +100,13 @@ export function say(told) {
 }
 
 /**
- * The name of a family of models, or of all that a file fits: the same in every language, where it is known.
- * @param {{ family: string, label: string, others?: { label: string }[] }} base
+ * The name of a family of models, or of all that a file fits: the same in every language but for those in words.
+ * @param {{ label: string, others?: { label: string }[] }} base
  */
-export function familyName({ family, label, others = [] }) {
-  return family === "unknown"
-    ? say({ id: "family.unknown", values: {}, text: label })
-    : [label, ...others.map((other) => other.label)].join(" / ");
+export function familyName({ label, others = [] }) {
+  const labels = [label, ...others.map((other) => other.label)].flatMap((label) => label.split(" / "));
+  const id = (/** @type {string} */ label) => `family.${label.toLowerCase().replace(/[^a-z0-9]/g, "_")}`;
+  return labels.map((label) => say({ id: id(label), values: {}, text: label })).join(" / ");
 }
 
 /** Whether a sentence of the engine is there in the page's language. @param {Sentence} told */

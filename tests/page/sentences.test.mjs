@@ -8,7 +8,8 @@ import { test } from 'node:test';
 import deWords from '../../web/words/de.js';
 import de from '../../web/words/report.de.js';
 import zh from '../../web/words/report.zh.js';
-import { isTranslated, say, useLanguage } from '../../web/words.js';
+import { asError } from '../../web/core/errors.js';
+import { familyName, isTranslated, say, useLanguage } from '../../web/words.js';
 
 const en = JSON.parse(await readFile(new URL('../../crate/src/sentence/en.json', import.meta.url), 'utf8'));
 const forms = (text) => (typeof text === 'string' ? [text] : Object.values(text));
@@ -63,4 +64,21 @@ test('a sentence is said in the language of the page', async () => {
   assert.deepEqual([isTranslated(unknown), isTranslated(list)], [false, true]);
   await useLanguage('zh');
   assert.equal(say(list), '：修改 1,200 个 UNet 层、1 层');
+});
+
+test('models whose names have words, and errors of edits, are said in the language of the page', async () => {
+  const anima = { label: 'Anima with 40 blocks', others: [{ label: 'Cosmos-Predict2 2B' }] };
+  const nothing = {
+    kind: 'edit',
+    message: 'The result would be empty.',
+    sentence: { id: 'edit.nothing', values: {}, text: '' },
+  };
+  assert.deepEqual(asError(nothing), nothing);
+  assert.equal(asError(new Error('no such file')).sentence, undefined);
+  await useLanguage('de');
+  assert.equal(familyName(anima), 'Anima mit 40 Blöcken / Cosmos-Predict2 2B');
+  assert.equal(familyName({ label: 'Flux.1 / an unknown model' }), 'Flux.1 / ein unbekanntes Modell');
+  assert.equal(say(asError(nothing).sentence), 'Das Ergebnis wäre leer.');
+  await useLanguage('en');
+  assert.equal(familyName(anima), 'Anima with 40 blocks / Cosmos-Predict2 2B');
 });

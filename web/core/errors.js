@@ -9,8 +9,9 @@
  */
 export function asError(thrown) {
   if (thrown && typeof thrown === "object" && "message" in thrown) {
-    const { kind, name, message } = /** @type {any} */ (thrown);
-    return { kind: String(kind ?? (thrown instanceof Error ? name : "unknown")), message: String(message) };
+    const { kind, name, message, sentence } = /** @type {any} */ (thrown);
+    const named = String(kind ?? (thrown instanceof Error ? name : "unknown"));
+    return { kind: named, message: String(message), ...(sentence && { sentence }) };
   }
   return { kind: "unknown", message: String(thrown) };
 }

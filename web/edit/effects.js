@@ -3,7 +3,7 @@
  * at.
  */
 
-import { QUICK, asksForSomething, editOf, newName } from "./state.js";
+import { asksForSomething, editOf, isQuick, newName } from "./state.js";
 import { asError, isCancelled } from "../core/errors.js";
 import { onAbort } from "../core/jobs.js";
 import { fileOf, keepDropped, keptOf } from "../files/opened.js";
@@ -108,7 +108,7 @@ export class Editing {
   #follow() {
     clearTimeout(this.#timer);
     const { change } = this.#getState().look;
-    if (!QUICK.includes(change.kind) || !asksForSomething(change)) return;
+    if (!isQuick(change) || !asksForSomething(change)) return;
     this.#timer = setTimeout(() => this.#send({ type: "change/plan" }), 200);
   }
 

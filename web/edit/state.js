@@ -16,6 +16,7 @@ export const FIRST_FORM = {
   without: [],
   withoutKeys: [],
   zeroNonFinite: false,
+  toBlocks: null,
   rule: "energy",
   fixed: 16,
   energy: 98,
@@ -40,18 +41,16 @@ export const FIRST_CHANGE = {
 };
 
 /** Kinds whose preview reads headers only, so that it can follow every key press. */
-export const QUICK = ["convert", "blocks", "metadata", "bake", "export"];
+const QUICK = ["convert", "blocks", "metadata", "bake", "export"];
 
-/**
- * The edit, and the ids of the files after the one on show that it takes.
- * @param {Change} change
- * @returns {{ edit: Edit, others: string[] }}
- */
-export function editOf({ kind, form }) {
-  const { to, dtype, alpha, asLora, rank, drop, keepLeftovers, without, withoutKeys, zeroNonFinite, strengths } = form;
-  const same = { to: to || null, dtype: dtype || null };
-  const rule = form.rule === "fixed" ? { fixed: form.fixed } : { energy: form.energy / 100 };
-  const convert = {
+/** Whether the preview can follow every key press. @param {Change} change */
+export function isQuick({ kind, form }) {
+  return QUICK.includes(kind) && !(kind === "convert" && form.others.length);
+}
+
+/** A conversion that keeps names, dtype, algorithms and block weights. @param {ChangeForm} form */
+function conversion({ alpha, drop, keepLeftovers, without, withoutKeys, zeroNonFinite }) {
+  return {
     kind: /** @type {const} */ ("convert"),
     to: null,
     dtype: null,
@@ -64,10 +63,24 @@ export function editOf({ kind, form }) {
     without,
     without_keys: withoutKeys,
     zero_non_finite: zeroNonFinite,
+    to_blocks: null,
   };
+}
+
+/**
+ * The edit, and the ids of the files after the one on show that it takes.
+ * @param {Change} change
+ * @returns {{ edit: Edit, others: string[] }}
+ */
+export function editOf({ kind, form }) {
+  const { to, dtype, asLora, rank, drop, strengths, toBlocks } = form;
+  const others = form.others.map(({ id }) => id);
+  const convert = conversion(form);
+  const same = { to: to || null, dtype: dtype || null };
+  const rule = form.rule === "fixed" ? { fixed: form.fixed } : { energy: form.energy / 100 };
   switch (kind) {
     case "convert":
-      return { edit: { ...convert, ...same, as_lora: asLora, rank }, others: [] };
+      return { edit: { ...convert, ...same, as_lora: asLora, rank, to_blocks: toBlocks }, others };
     case "blocks":
       return { edit: { ...convert, keep_leftovers: true, strengths }, others: [] };
     case "resize":
@@ -90,18 +103,18 @@ export function editOf({ kind, form }) {
           parts,
           options: { rule: form.rule === "fixed" ? rule : null, to: null, dtype: dtype || null, drop },
         },
-        others: form.others.map(({ id }) => id),
+        others,
       };
     }
     case "bake":
       return {
         edit: { kind, parts: form.others.map(({ strength }) => ({ strength, strengths: {} })) },
-        others: form.others.map(({ id }) => id),
+        others,
       };
     case "extract":
       return {
         edit: { kind, rank: form.fixed, to: to || "kohya", dtype: dtype || "F16" },
-        others: form.others.map(({ id }) => id),
+        others,
       };
     case "export":
       return { edit: { kind }, others: [] };
@@ -128,6 +141,7 @@ export function changeOf(edit) {
         without,
         without_keys,
         zero_non_finite,
+        to_blocks,
       } = edit;
       if (Object.keys(strengths).length) return { kind: "blocks", form: { strengths } };
       return {
@@ -143,6 +157,7 @@ export function changeOf(edit) {
           without,
           withoutKeys: without_keys,
           zeroNonFinite: zero_non_finite,
+          toBlocks: to_blocks,
         },
       };
     }
@@ -180,6 +195,7 @@ export function asksForSomething({ kind, form }) {
     without,
     withoutKeys,
     zeroNonFinite,
+    toBlocks,
     strengths,
     set,
     remove,
@@ -196,7 +212,8 @@ export function asksForSomething({ kind, form }) {
       alpha !== "usual" ||
       without.length ||
       withoutKeys.length ||
-      zeroNonFinite
+      zeroNonFinite ||
+      toBlocks
     );
   if (kind === "blocks") return Object.values(strengths).some((strength) => strength !== 1);
   if (kind === "metadata") return set.some(([key]) => key.trim()) || remove.length > 0 || stripPrivate || repairHashes;
@@ -207,10 +224,12 @@ export function asksForSomething({ kind, form }) {
 /** "cat.safetensors", changed to PEFT's names -> "cat.peft.safetensors". @param {string} name @param {Change} change */
 export function newName(name, { kind, form }) {
   const stem = name.replace(/\.(safetensors|ckpt|pth?|bin|gguf|zip)$/i, "");
-  const { to, dtype, asLora, rule, fixed, energy, stripPrivate } = form;
+  const { to, dtype, asLora, toBlocks, rule, fixed, energy, stripPrivate } = form;
   const names = { F32: "fp32", F16: "fp16", BF16: "bf16", "": "" };
   const told = {
-    convert: [to, asLora && !to ? "lora" : "", names[dtype]].filter(Boolean).join(".") || "fixed",
+    convert:
+      [to, asLora && !to ? "lora" : "", toBlocks ? `blocks${toBlocks}` : "", names[dtype]].filter(Boolean).join(".") ||
+      "fixed",
     blocks: "blocks",
     resize: rule === "fixed" ? `rank${fixed}` : `energy${energy}`,
     metadata: stripPrivate ? "private" : "meta",

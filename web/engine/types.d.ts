@@ -467,13 +467,13 @@ reason: Sentence, };
 
 export type ImportRow = { 
 /**
- * `torch._utils._rebuild_tensor_v2`, `os.system`, …
+ * `torch._utils._rebuild_tensor_v2`, `os.system`, …, or a phrase for a name that the pickle computes.
  */
-name: string, 
+name: Sentence | string, 
 /**
- * The pickle within the file.
+ * The pickle within the file: its path in an archive, or a phrase with its number.
  */
-place: string, 
+place: Sentence | string, 
 /**
  * Whether the import is dangerous.
  */
@@ -847,7 +847,8 @@ dtype: "F32" | "F16" | "BF16" | null,
  */
 alpha: AlphaPlace, 
 /**
- * Whether LoHa, LoKr and LoCon (Tucker) become LoRA even if the key format supports them.
+ * Whether LoHa, LoKr and LoCon (Tucker) become LoRA even if the key format supports them; with a base model, also
+ * OFT, BOFT, DoRA and others whose change depends on its weights.
  */
 as_lora: boolean, 
 /**
@@ -877,7 +878,11 @@ without_keys: Array<string>,
 /**
  * Whether NaN and infinite elements become 0.
  */
-zero_non_finite: boolean, };
+zero_non_finite: boolean, 
+/**
+ * Number of blocks of a model that was made deeper by inserting blocks, which the file's blocks are moved to.
+ */
+to_blocks: number | null, };
 
 export type AlphaPlace = "usual" | "kept" | "baked";
 
@@ -2004,4 +2009,8 @@ kind: string,
 /**
  * Message: what happened, why, and what to do.
  */
-message: string, };
+message: string, 
+/**
+ * The message as a sentence, if it is one.
+ */
+sentence?: Sentence, };

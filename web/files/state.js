@@ -37,7 +37,7 @@ export function reduceFiles(state, action) {
         id,
         header ? { status: "header", error } : { status: "failed", report: null, error },
       );
-      return { ...next, announcement: error.message };
+      return { ...next, announcement: say(error.sentence ?? error.message) };
     }
     case "files/select":
       return select(state, action.id);

@@ -5,13 +5,16 @@ import { t } from "../words.js";
 import { check, cross, stop, warning } from "./icons.js";
 import { sentenceView } from "./text.js";
 
+/** @typedef {import("./text.js").Sentence} Sentence */
+
 /**
  * @param {{
- *   title: string, message: import("./text.js").Sentence | string, severity: "refuse" | "warn" | "good",
+ *   title: string, message: Sentence | string, sentence?: Sentence, severity: "refuse" | "warn" | "good",
  *   kind?: string, details?: string[], extra?: unknown, dismiss?: () => void,
- * }} content
+ * }} content `sentence`: an error's message in words of the page's language
  */
-export function messageView({ title, message, severity, kind, details = [], extra, dismiss }) {
+export function messageView({ title, message, sentence, severity, kind, details = [], extra, dismiss }) {
+  const said = sentence ?? message;
   return html`
     <div
       class="message ${severity}"
@@ -22,7 +25,7 @@ export function messageView({ title, message, severity, kind, details = [], extr
       ${{ refuse: stop, warn: warning, good: check }[severity]}
       <div>
         <p class="message-title">${title}</p>
-        ${message ? html`<p>${sentenceView(message)}</p>` : nothing}
+        ${said ? html`<p>${sentenceView(said)}</p>` : nothing}
         ${
           details.length
             ? html`<details>

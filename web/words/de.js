@@ -840,6 +840,8 @@ export default {
   "convert.keep": "Nicht zugeordnete Schlüssel behalten",
   "convert.without": "Lässt weg: {layers}: {names}",
   "convert.keep_them": "Behalten",
+  "convert.of_base": "In einfaches LoRA umwandeln mit den Gewichten von",
+  "convert.blocks": "Verschiebt die Blöcke an ihre Stellen im Modell mit {blocks} Blöcken.",
 
   "resize.energy": "nach Energie",
   "resize.fixed": "fester Rang",

@@ -839,6 +839,8 @@ export default {
   "convert.keep": "Keep unmatched keys",
   "convert.without": "Drops {layers}: {names}",
   "convert.keep_them": "Keep them",
+  "convert.of_base": "Convert to plain LoRA with the weights of",
+  "convert.blocks": "Moves the blocks to their positions in the model with {blocks} blocks.",
 
   "resize.energy": "by energy",
   "resize.fixed": "fixed rank",

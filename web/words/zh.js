@@ -840,6 +840,8 @@ export default {
   "convert.keep": "保留未匹配的键",
   "convert.without": "丢弃 {layers}：{names}",
   "convert.keep_them": "保留它们",
+  "convert.of_base": "借助以下模型的权重转为普通 LoRA",
+  "convert.blocks": "将各分块移到具有 {blocks} 个分块的模型中的对应位置。",
 
   "resize.energy": "按能量",
   "resize.fixed": "固定秩",

@@ -1,5 +1,6 @@
 //! Algorithms: their names in reports, and the properties that edits depend on.
 
+use crate::sentence::Sentence;
 use serde::{Serialize, Serializer};
 use std::fmt;
 
@@ -39,6 +40,11 @@ macro_rules! algorithms {
             /// Returns the display name.
             pub fn label(self) -> &'static str {
                 match self { $(Algorithm::$algorithm => $label,)+ }
+            }
+
+            /// Returns the display name as a word of sentences.
+            pub fn word(self) -> Sentence {
+                Sentence::word(format!("algorithm.{}", self.name()), self.label())
             }
 
             fn structure(self) -> Structure {

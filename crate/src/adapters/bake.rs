@@ -10,8 +10,9 @@ use crate::linalg::transposed;
 use crate::model::TensorLocation;
 use crate::num::host_len;
 use crate::plan::PlanError;
+use crate::sentence::{Sentence, sentence};
 use std::collections::{BTreeMap, HashMap};
-use std::io;
+use std::{fmt, io};
 
 /// One adapter to fold in. Every delta's shape must fit (see [`Delta::fits`]).
 #[derive(Clone, Copy)]
@@ -31,24 +32,50 @@ pub struct BakedAdapter<'a> {
 }
 
 /// Error from [`bake`].
-#[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "each variant's message says what its fields are")]
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the sentence of each variant says what its fields are")]
 pub enum BakeError {
     /// Changed tensor that the model does not have.
-    #[error("the base model has no tensor `{0}`, which the adapter changes; use the base model it was trained for")]
     NoTensor(String),
     /// Delta that does not match its tensor.
-    #[error("`{tensor}`: {source}")]
     Fold { tensor: String, source: PlanError },
     /// Tensor of the model that cannot be read, or whose result does not fit its dtype.
-    #[error("the base model's `{tensor}`: {source}")]
     Numbers { tensor: String, source: FormatError },
     /// Adapter whose tensors cannot be read.
-    #[error("{adapter}: {source}")]
     Adapter { adapter: String, source: FormatError },
     /// Failure to write the result.
-    #[error("the result cannot be written: {0}; check the free disk space")]
-    Write(#[from] io::Error),
+    Write(io::Error),
+}
+
+impl BakeError {
+    /// Returns the sentence: what happened, why, and what to do.
+    pub fn sentence(&self) -> Sentence {
+        match self {
+            BakeError::NoTensor(tensor) => sentence!("edit.no_tensor", tensor = tensor),
+            BakeError::Fold { tensor, source } => sentence!("edit.fold", tensor = tensor, error = source.to_string()),
+            BakeError::Numbers { tensor, source } => {
+                sentence!("edit.base_tensor", tensor = tensor, problem = source.sentence())
+            }
+            BakeError::Adapter { adapter, source } => {
+                sentence!("edit.file", file = adapter, problem = source.sentence())
+            }
+            BakeError::Write(error) => sentence!("edit.write", reason = error.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for BakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence().clause())
+    }
+}
+
+impl std::error::Error for BakeError {}
+
+impl From<io::Error> for BakeError {
+    fn from(error: io::Error) -> BakeError {
+        BakeError::Write(error)
+    }
 }
 
 /// Writes the model with every delta folded in, tensor by tensor, and returns the number of changed tensors: a fused

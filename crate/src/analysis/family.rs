@@ -4,7 +4,7 @@
 //! and sizes decide between them, and metadata breaks ties. Metadata is reported as wrong only if the layers disprove
 //! it; a file that no network explains is for an unknown model.
 
-use super::report::{Base, Report, family_name};
+use super::report::{Base, Report};
 use super::signature::{self, said};
 use super::sizes::Sizes;
 use crate::adapters::{Group, locate};
@@ -94,7 +94,7 @@ impl Detected {
 
     /// Returns the display name, as a value of sentences.
     pub fn named(&self) -> Value {
-        family_name(&self.name, &self.label)
+        Value::label("family", &self.label)
     }
 }
 
@@ -175,7 +175,7 @@ fn decided(mut fits: Vec<Fit>, at: usize, groups: usize) -> Detected {
     let whole = !rivals.is_empty() && best.has_all_blocks();
     let (mut evidence, mut others) = (Vec::new(), Vec::new());
     for rival in rivals {
-        let (name, base) = (family_name(rival.name, rival.label), family_name(best.name, best.label));
+        let [name, base] = [rival.label, best.label].map(|label| Value::label("family", label));
         if signature::row(rival.name).is_some_and(|row| row.rare) {
             evidence.push(sentence!("evidence.rare", other = name));
         } else if whole && !rival.has_all_blocks() {
@@ -424,7 +424,7 @@ impl Fit {
             Some(row) if self.id.is_none() && !published_sizes => row.label.as_str(),
             _ => self.label,
         };
-        let evidence = self.evidence(&family_name(self.name, label), groups, published_sizes);
+        let evidence = self.evidence(&Value::label("family", label), groups, published_sizes);
         Detected {
             name: self.name.into(),
             label: label.into(),

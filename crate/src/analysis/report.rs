@@ -207,7 +207,7 @@ impl Base {
     pub(super) fn unknown() -> Base {
         Base {
             family: UNKNOWN.into(),
-            label: sentence!("family.unknown").text,
+            label: sentence!("family.an_unknown_model").text,
             evidence: Vec::new(),
             others: Vec::new(),
         }
@@ -220,7 +220,7 @@ impl Base {
 
     /// Returns the display name, as a value of sentences.
     pub fn name(&self) -> Value {
-        family_name(&self.family, &self.label)
+        Value::label("family", &self.label)
     }
 
     /// Returns the display names of all families that it may be, joined by " / ".
@@ -240,15 +240,6 @@ impl Base {
     }
 }
 
-/// Returns the display name of a family as a value of sentences: names of models are the same in every language, and
-/// "an unknown model" is not.
-pub(super) fn family_name(family: &str, label: &str) -> Value {
-    match label.starts_with(char::is_lowercase) {
-        true => Sentence::word(format!("family.{family}"), label).into(),
-        false => label.into(),
-    }
-}
-
 /// An unused key.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct LeftoverRow {
@@ -261,10 +252,12 @@ pub struct LeftoverRow {
 /// A global that a pickle imports when it is loaded by `torch.load`; nothing is imported here.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct ImportRow {
-    /// `torch._utils._rebuild_tensor_v2`, `os.system`, …
-    pub name: String,
-    /// The pickle within the file.
-    pub place: String,
+    /// `torch._utils._rebuild_tensor_v2`, `os.system`, …, or a phrase for a name that the pickle computes.
+    #[ts(type = "Sentence | string")]
+    pub name: Value,
+    /// The pickle within the file: its path in an archive, or a phrase with its number.
+    #[ts(type = "Sentence | string")]
+    pub place: Value,
     /// Whether the import is dangerous.
     pub verdict: ImportVerdict,
 }

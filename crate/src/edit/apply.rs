@@ -3,7 +3,7 @@
 //! An [`Edit`] is plain data that the command line and the page build, store and send.
 
 use super::baking::{BakePlan, BakePreview, bake_into};
-use super::convert::{ConvertOptions, convert};
+use super::convert::{ConvertOptions, convert, convert_with_base};
 use super::draft::Outcome;
 use super::error::EditError;
 use super::export::{ExportPreview, export};
@@ -28,7 +28,8 @@ use ts_rs::TS;
 #[ts(rename_all = "snake_case")]
 pub enum Edit {
     /// Conversion: other keys, another dtype, alpha stored elsewhere, other algorithms as LoRA, block
-    /// strengths baked in, keys removed. Takes one adapter.
+    /// strengths baked in, keys removed. Takes one adapter, then perhaps its base model, on whose weights some algorithms
+    /// depend.
     Convert(ConvertOptions),
     /// Resize to other ranks. Takes one adapter.
     Resize(ResizeOptions),
@@ -178,14 +179,9 @@ fn passes(edit: &Edit) -> u64 {
 
 async fn run(edit: &Edit, inputs: &[EditInput<'_>], out: Option<&mut dyn ByteSink>) -> Result<Done, EditError> {
     match edit {
-        Edit::Convert(options) => {
-            let opened = one("a conversion", inputs)?.open().await?;
-            let planned = convert(&opened, options).await?;
-            let outcome = written(out.map(|out| planned.write(out))).await?;
-            Ok(Done::new(Preview::Convert(planned.preview), outcome))
-        }
+        Edit::Convert(options) => converted(options, inputs, out).await,
         Edit::Resize(options) => {
-            let opened = one("a resize", inputs)?.open().await?;
+            let opened = one(inputs)?.open().await?;
             let planned = resize(&opened, *options).await?;
             let outcome = written(out.map(|out| planned.write(out))).await?;
             Ok(Done::new(Preview::Resize(planned.preview), outcome))
@@ -194,13 +190,13 @@ async fn run(edit: &Edit, inputs: &[EditInput<'_>], out: Option<&mut dyn ByteSin
         Edit::Extract(options) => extracted(*options, inputs, out).await,
         Edit::Bake(edit) => baked(edit, inputs, out).await,
         Edit::Metadata(edit) => {
-            let input = one("a metadata edit", inputs)?;
+            let input = one(inputs)?;
             let planned = edit_metadata(input.name, input.source()?, edit).await?;
             let outcome = written(out.map(|out| planned.write(out))).await?;
             Ok(Done::new(Preview::Metadata(planned.preview), outcome))
         }
         Edit::Export => {
-            let input = one("an export", inputs)?;
+            let input = one(inputs)?;
             let inside = ArchivedAdapter::find(input.source()?).await;
             let inside = inside.map_err(|source| EditError::Read { file: input.name.into(), source })?;
             let planned = match &inside {
@@ -227,16 +223,36 @@ async fn written<T>(write: Option<impl Future<Output = Result<T, EditError>>>) -
     }
 }
 
-fn one<'a, 'b>(edit: &'static str, inputs: &'a [EditInput<'b>]) -> Result<&'a EditInput<'b>, EditError> {
+fn one<'a, 'b>(inputs: &'a [EditInput<'b>]) -> Result<&'a EditInput<'b>, EditError> {
     match inputs {
         [input] => Ok(input),
-        _ => Err(EditError::Files { edit, wants: "one file", files: inputs.len() }),
+        _ => Err(EditError::Files { wants: "edit.one_file", files: inputs.len() }),
     }
+}
+
+async fn converted(
+    options: &ConvertOptions,
+    inputs: &[EditInput<'_>],
+    out: Option<&mut dyn ByteSink>,
+) -> Result<Done, EditError> {
+    let [adapter, base] = inputs else {
+        let opened = one(inputs)?.open().await?;
+        let planned = convert(&opened, options).await?;
+        let outcome = written(out.map(|out| planned.write(out))).await?;
+        return Ok(Done::new(Preview::Convert(planned.preview), outcome));
+    };
+    let base = Models::open(base).await?;
+    let files = base.files();
+    let base = base.side(&files);
+    let opened = adapter.open().await?.on(base).await?;
+    let planned = convert_with_base(&opened, options, base).await?;
+    let outcome = written(out.map(|out| planned.write(out))).await?;
+    Ok(Done::new(Preview::Convert(planned.preview), outcome))
 }
 
 async fn merged(edit: &MergeEdit, inputs: &[EditInput<'_>], out: Option<&mut dyn ByteSink>) -> Result<Done, EditError> {
     if edit.parts.len() != inputs.len() {
-        return Err(EditError::Files { edit: "a merge", wants: "one strength per file", files: inputs.len() });
+        return Err(EditError::Files { wants: "edit.strength_per_file", files: inputs.len() });
     }
     let mut files: Vec<Opened> = Vec::new();
     for input in inputs {
@@ -257,8 +273,7 @@ async fn extracted(
     out: Option<&mut dyn ByteSink>,
 ) -> Result<Done, EditError> {
     let [tuned, base] = inputs else {
-        let wants = "the tuned model and the base model";
-        return Err(EditError::Files { edit: "an extraction", wants, files: inputs.len() });
+        return Err(EditError::Files { wants: "edit.tuned_and_base", files: inputs.len() });
     };
     let (tuned, base) = (Models::open(tuned).await?, Models::open(base).await?);
     let (tuned_files, base_files) = (tuned.files(), base.files());
@@ -269,8 +284,7 @@ async fn extracted(
 
 async fn baked(edit: &BakeEdit, inputs: &[EditInput<'_>], out: Option<&mut dyn ByteSink>) -> Result<Done, EditError> {
     let Some((base, adapters)) = inputs.split_first().filter(|(_, rest)| rest.len() == edit.parts.len()) else {
-        let wants = "a model and one adapter per strength";
-        return Err(EditError::Files { edit: "baking", wants, files: inputs.len() });
+        return Err(EditError::Files { wants: "edit.model_and_adapters", files: inputs.len() });
     };
     let base = Models::open(base).await?;
     let files = base.files();

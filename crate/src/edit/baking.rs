@@ -103,10 +103,10 @@ pub(super) async fn read_checked<'a>(
 ) -> Result<BakeInput<'a>, EditError> {
     let (file, source) = (input.name, input.source()?);
     let report = inspect(file, source, input.config, Some(base)).await;
-    let refuse = |reason: String| EditError::Refused { file: file.into(), reason };
+    let refuse = |reason: Sentence| EditError::Refused { file: file.into(), reason };
     for problem in &report.problems {
         match problem.severity {
-            Severity::Refuse => return Err(refuse(problem.message.text.clone())),
+            Severity::Refuse => return Err(refuse(problem.message.clone())),
             Severity::Warn => warnings.push(sentence!("bake.warning", file = file, message = &problem.message)),
         }
     }
@@ -117,14 +117,13 @@ pub(super) async fn read_checked<'a>(
     let adapter = read(source, &header, &configs, &base.modules()).await.map_err(failed)?;
     let applies = |delta: &&Delta| delta.fits(&delta.target_shape()) && base.tensors.contains_key(&delta.tensor());
     if let Some(mismatch) = adapter.deltas.iter().find(|delta| !applies(delta)) {
-        return Err(refuse(format!("its change to `{}` does not match the base model", mismatch.tensor())));
+        return Err(refuse(sentence!("edit.other_base", tensor = mismatch.tensor())));
     }
     if let Some(missing) = missing_layer(&adapter, base) {
-        return Err(refuse(format!("the base model has no layer for `{missing}`")));
+        return Err(refuse(sentence!("edit.no_layer_for", key = missing)));
     }
     if adapter.deltas.is_empty() {
-        let made_for = &report.base.label;
-        return Err(refuse(format!("it changes no layer of the base model; it was made for {made_for}")));
+        return Err(refuse(sentence!("edit.no_layer_of_base", base = report.base.name())));
     }
     Ok(BakeInput { name: file, source, header, adapter, part })
 }

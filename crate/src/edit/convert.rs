@@ -3,7 +3,9 @@
 
 use super::draft::{Draft, Origin, Outcome, TensorGroup, TensorSpec};
 use super::error::EditError;
+use super::model_side::ModelSide;
 use super::names::Target;
+use super::of_base::{change_of_base, is_matrix_of_base};
 use super::open::Opened;
 use super::pairs::{
     KeptRow, KeyScheme, PairKeys, alpha, check_rank, dtype, form, is_convertible, layer_shape, lora_rank, no_name,
@@ -16,7 +18,7 @@ use crate::adapters::{Algorithm, Delta, Part, Strengths};
 use crate::formats::{ByteSink, ByteSource, Dtype, Header, TensorInfo};
 use crate::linalg::Factorization;
 use crate::model::spelling::Role;
-use crate::sentence::{Sentence, sentence};
+use crate::sentence::{Sentence, Value, sentence};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use ts_rs::TS;
@@ -46,7 +48,8 @@ pub struct ConvertOptions {
     pub dtype: Option<Dtype>,
     /// Where the scale is stored.
     pub alpha: AlphaPlace,
-    /// Whether LoHa, LoKr and LoCon (Tucker) become LoRA even if the key format supports them.
+    /// Whether LoHa, LoKr and LoCon (Tucker) become LoRA even if the key format supports them; with a base model, also
+    /// OFT, BOFT, DoRA and others whose change depends on its weights.
     pub as_lora: bool,
     /// Rank of layers that have no exact LoRA.
     pub rank: Option<usize>,
@@ -62,11 +65,14 @@ pub struct ConvertOptions {
     pub without_keys: Vec<String>,
     /// Whether NaN and infinite elements become 0.
     pub zero_non_finite: bool,
+    /// Number of blocks of a model that was made deeper by inserting blocks, which the file's blocks are moved to.
+    pub to_blocks: Option<usize>,
 }
 
 /// A planned conversion.
 pub struct Conversion<'a, 'b> {
     opened: &'a Opened<'b>,
+    base: Option<ModelSide<'a>>,
     layers: Vec<Layer<'a>>,
     draft: Draft,
     /// The changes.
@@ -79,6 +85,8 @@ pub(super) enum Layer<'a> {
     Same { delta: &'a Delta, order: Vec<String>, bake: Vec<String>, scale: f32, zero_non_finite: bool },
     /// A LoRA pair computed from the factors.
     Pair { delta: &'a Delta, rank: usize, scale: f32 },
+    /// A LoRA pair computed from the change of the base model's weight.
+    OfBase { delta: &'a Delta, rank: usize, strength: f32 },
     /// A LoRA pair for a layer of `rows` outputs, assembled from rows of other layers; those of other algorithms are
     /// approximated at rank `limit`.
     Joint { blocks: Vec<Block<'a>>, rows: usize, rank: usize, limit: Option<usize> },
@@ -89,18 +97,29 @@ pub async fn convert<'a, 'b>(
     opened: &'a Opened<'b>,
     options: &ConvertOptions,
 ) -> Result<Conversion<'a, 'b>, EditError> {
-    plan(opened, options, true).await
+    plan(opened, options, None, true).await
+}
+
+/// Plans a conversion in which changes that depend on the base model's weights can become LoRA, too. The file has to be
+/// opened [`on`](Opened::on) the base model.
+pub async fn convert_with_base<'a, 'b>(
+    opened: &'a Opened<'b>,
+    options: &ConvertOptions,
+    base: ModelSide<'a>,
+) -> Result<Conversion<'a, 'b>, EditError> {
+    plan(opened, options, Some(base), true).await
 }
 
 /// Returns the header of a conversion without reading factors: its keys are those of [`convert`], but the ranks of
 /// computed LoRAs are assumed.
 pub(super) async fn converted_header(opened: &Opened<'_>, options: &ConvertOptions) -> Result<Header, EditError> {
-    Ok(plan(opened, options, false).await?.draft.header().clone())
+    Ok(plan(opened, options, None, false).await?.draft.header().clone())
 }
 
 async fn plan<'a, 'b>(
     opened: &'a Opened<'b>,
     options: &ConvertOptions,
+    base: Option<ModelSide<'a>>,
     reads_factors: bool,
 ) -> Result<Conversion<'a, 'b>, EditError> {
     let scheme = KeyScheme::new(options.to, opened)?;
@@ -108,6 +127,7 @@ async fn plan<'a, 'b>(
     let mut planner = Planner {
         opened,
         options,
+        base,
         scheme,
         reads_factors,
         pieces: Vec::new(),
@@ -125,10 +145,10 @@ async fn plan<'a, 'b>(
     for delta in &opened.adapter.deltas {
         match planner.delta(delta).await {
             Err(EditError::Unsupported { what, hint, .. }) if options.drop => {
-                planner.drop_delta(delta, &sentence!("dropped.unsupported", what = what, hint = hint));
+                planner.drop_delta(delta, &sentence!("dropped.unsupported", what = what, hint = Value::phrase(hint)));
             }
             Err(EditError::NoMatrix { algorithm, .. }) if options.drop => {
-                planner.drop_delta(delta, &sentence!("dropped.no_matrix", algorithm = algorithm.label()));
+                planner.drop_delta(delta, &sentence!("dropped.no_matrix", algorithm = algorithm.word()));
             }
             other => other?,
         }
@@ -151,6 +171,10 @@ impl Conversion<'_, '_> {
     async fn make(&self, layer: &Layer<'_>) -> Result<Vec<Vec<f32>>, EditError> {
         match layer {
             Layer::Pair { delta, rank, scale } => Ok(pair(&form(self.opened, delta).await?, *scale, *rank)),
+            Layer::OfBase { delta, rank, strength } => {
+                let matrix = change_of_base(self.opened, self.base, delta, *strength).await?;
+                Ok(pair(&matrix, 1.0, *rank))
+            }
             Layer::Joint { blocks, rows, rank, limit } => {
                 Ok(pair(&assembled(self.opened, blocks, *rows, *limit).await?, 1.0, *rank))
             }
@@ -171,6 +195,7 @@ impl Conversion<'_, '_> {
 pub(super) struct Planner<'a, 'b, 'c> {
     pub(super) opened: &'a Opened<'b>,
     pub(super) options: &'c ConvertOptions,
+    pub(super) base: Option<ModelSide<'a>>,
     pub(super) scheme: KeyScheme<'a>,
     /// Whether the factors of computed LoRAs are read.
     pub(super) reads_factors: bool,
@@ -218,16 +243,19 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
             self.drop_delta(delta, &sentence!("dropped.requested"));
             return Ok(());
         }
-        // The weight's change has the same tensor.
+        let with_base = self.options.as_lora && self.base.is_some();
         if delta.algorithm == Algorithm::PeftIa3 && delta.part == Part::Bias {
-            return Ok(());
+            // The weight's change has the same tensor, but a LoRA of it has no bias.
+            let no_matrix = || EditError::NoMatrix { layer: self.opened.layer(delta), algorithm: delta.algorithm };
+            return if with_base { Err(no_matrix()) } else { Ok(()) };
         }
         let strength = self.options.strengths.of(delta);
         if strength == 0.0 {
             self.drop_delta(delta, &sentence!("dropped.zero_weight"));
             return Ok(());
         }
-        if strength != 1.0 && !delta.algorithm.is_linear() {
+        let of_base = with_base && is_matrix_of_base(delta);
+        if strength != 1.0 && !delta.algorithm.is_linear() && !of_base {
             let layer = self.opened.layer(delta);
             return Err(EditError::NotLinear { layer, algorithm: delta.algorithm, strength });
         }
@@ -242,9 +270,11 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
             }
         }
         self.preview.retyped += usize::from(delta.change.factors().iter().any(|factor| factor.dtype != dtype));
-        let scale = delta.scale * strength;
+        if of_base {
+            return self.pair_of_base(delta, strength, dtype).await;
+        }
         if self.becomes_lora(delta)? {
-            return self.pair(delta, scale, dtype).await;
+            return self.pair(delta, delta.scale * strength, dtype).await;
         }
         self.same(delta, strength, dtype).await
     }
@@ -257,9 +287,9 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         let KeyScheme::Target(target, _) = self.scheme else {
             return Ok((self.options.as_lora || !is_rewritable) && composed);
         };
-        let unsupported = |what: &str, hint| {
+        let unsupported = |what: Value, hint| {
             let (layer, target) = (self.opened.layer(delta), target.name());
-            Err(EditError::Unsupported { layer, what: what.into(), target, hint })
+            Err(EditError::Unsupported { layer, what, target, hint })
         };
         let roles: Vec<Role> = roles(self.opened, delta).into_values().collect();
         let oft = roles.contains(&Role::OftBlocks);
@@ -267,23 +297,21 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
             && target != Target::Kohya
             && self.opened.group(delta).is_some_and(|group| group.stem.starts_with("oft_"))
         {
-            let hint = "the constraint means something else there; leave such layers out";
-            return unsupported("sd-scripts' OFT", hint);
+            return unsupported(sentence!("edit_what.kohya_oft").into(), "edit_hint.kohya_oft");
         }
         if delta.algorithm == Algorithm::Dora {
             let per_input = self.has_input_magnitudes(delta);
             return match target {
-                Target::Diffusers | Target::Aitoolkit => unsupported("DoRA", "choose peft, or leave such layers out"),
+                Target::Diffusers | Target::Aitoolkit => unsupported(delta.algorithm.word().into(), "edit_hint.peft"),
                 Target::Peft if per_input => {
-                    let hint = "PEFT's magnitudes are per output; leave such layers out";
-                    unsupported("DoRA with per-input magnitudes", hint)
+                    unsupported(sentence!("edit_what.dora_per_input").into(), "edit_hint.dora_per_input")
                 }
                 Target::Peft
                     if !roles
                         .iter()
                         .all(|role| matches!(role, Role::Up | Role::Down | Role::DoraScale | Role::Magnitude)) =>
                 {
-                    unsupported("DoRA of this algorithm", "choose kohya, or leave such layers out")
+                    unsupported(sentence!("edit_what.dora_of_other").into(), "edit_hint.kohya")
                 }
                 _ => Ok(false),
             };
@@ -295,14 +323,11 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
             return Ok(true);
         }
         let what = match delta.part {
-            Part::Bias => format!("a bias change ({})", delta.algorithm),
-            Part::Weight => delta.algorithm.to_string(),
+            Part::Bias => sentence!("edit_what.bias", algorithm = delta.algorithm.word()),
+            Part::Weight => delta.algorithm.word(),
         };
-        let hint = match target {
-            Target::Kohya => "keep its own keys, or leave such layers out",
-            _ => "choose kohya, or leave such layers out",
-        };
-        unsupported(&what, hint)
+        let hint = if target == Target::Kohya { "edit_hint.own_keys" } else { "edit_hint.kohya" };
+        unsupported(what.into(), hint)
     }
 
     /// Returns the rank of the LoRA for a change of another algorithm, and notes it with its error.
@@ -341,10 +366,25 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
             true => self.note_lora(self.opened.layer(delta), delta, &form(self.opened, delta).await?, scale)?,
             false => self.assumed_rank(self.opened.layer(delta), delta)?,
         };
+        self.add_pair(delta, rank, dtype)?;
+        self.layers.push(Layer::Pair { delta, rank, scale });
+        Ok(())
+    }
+
+    /// Adds a LoRA of what the delta changes in the base model's weight.
+    async fn pair_of_base(&mut self, delta: &'a Delta, strength: f32, dtype: Dtype) -> Result<(), EditError> {
+        let matrix = change_of_base(self.opened, self.base, delta, strength).await?;
+        let rank = self.note_lora(self.opened.layer(delta), delta, &matrix, 1.0)?;
+        self.add_pair(delta, rank, dtype)?;
+        self.layers.push(Layer::OfBase { delta, rank, strength });
+        Ok(())
+    }
+
+    /// Adds the tensors of a LoRA pair for the next layer.
+    fn add_pair(&mut self, delta: &Delta, rank: usize, dtype: Dtype) -> Result<(), EditError> {
         self.notes.add(delta, rank, rank as f32, false);
         let (keys, shape) = (PairKeys::of(self.scheme, self.opened, delta)?, layer_shape(self.opened, delta));
         self.pieces.extend(pair_pieces(keys, &shape, rank, dtype, self.layers.len()));
-        self.layers.push(Layer::Pair { delta, rank, scale });
         Ok(())
     }
 
@@ -439,11 +479,14 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         if self.layers.is_empty() {
             return Err(EditError::Nothing);
         }
+        if let Some(blocks) = self.options.to_blocks {
+            self.move_blocks(blocks)?;
+        }
         let metadata = self.metadata();
         let draft = Draft::new(self.pieces, metadata);
         self.preview.tensors_after = draft.header().tensors.len();
         self.preview.size_after = draft.size();
-        Ok(Conversion { opened: self.opened, layers: self.layers, draft, preview: self.preview })
+        Ok(Conversion { opened: self.opened, base: self.base, layers: self.layers, draft, preview: self.preview })
     }
 
     fn metadata(&self) -> BTreeMap<String, String> {

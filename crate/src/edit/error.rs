@@ -1,107 +1,163 @@
-//! Errors of edits.
+//! Errors of edits, each with a sentence.
 
 use crate::adapters::{Algorithm, BakeError, ConfigError};
 use crate::formats::{Dtype, FormatError};
-use std::io;
+use crate::sentence::{Sentence, Value, sentence};
+use std::error::Error;
+use std::{fmt, io};
 
-/// Errors of planning or writing an edit.
-#[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "each variant's message explains its fields")]
+/// Error of planning or writing an edit.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the sentence of each variant says what its fields are")]
 pub enum EditError {
-    /// The file cannot be read.
-    #[error("{file}: {source}")]
+    /// File that cannot be read.
     Read { file: String, source: FormatError },
-    /// The file changes no layer.
-    #[error("{file} is not an adapter that can be edited: none of its {keys} tensors changes a layer")]
+    /// File that changes no layer.
     NoAdapter { file: String, keys: usize },
-    /// The file's adapter config is invalid.
-    #[error("{file}: {source}")]
+    /// Adapter config that cannot be read.
     BadConfig { file: String, source: ConfigError },
-    /// Part of a layer's change is missing or cannot be computed.
-    #[error(
-        "{file}: `{key}` belongs to a layer's change and cannot be converted: {reason}; nothing is written, so that it \
-         is not lost, unless such keys may be left out"
-    )]
-    Incomplete { file: String, key: String, reason: String },
-    /// The model's layer names are unknown, so there is no other key format.
-    #[error("{file} is for {label}, whose layer names are unknown, so its keys cannot be renamed; keep its own keys")]
+    /// Part of a layer's change that is missing or cannot be computed.
+    Incomplete { file: String, key: String, reason: Sentence },
+    /// Model whose layer names are unknown, so that there is no other key format.
     UnknownLayers { file: String, label: String },
-    /// The key format cannot store a layer or its algorithm.
-    #[error("`{layer}`: {target} files cannot store {what}; {hint}")]
-    Unsupported { layer: String, what: String, target: &'static str, hint: &'static str },
-    /// The change is not a factorizable matrix, so it cannot be converted to LoRA.
-    #[error(
-        "`{layer}`: {algorithm} depends on the base model's weights or is not a matrix, so it cannot be converted to \
-         LoRA from this file alone; bake it into the model and extract a LoRA, or leave such layers out"
-    )]
+    /// Layer or algorithm that the key format cannot store. `hint` is the id of a phrase.
+    Unsupported { layer: String, what: Value, target: &'static str, hint: &'static str },
+    /// Change that is no factorizable matrix, and so cannot be converted to LoRA.
     NoMatrix { layer: String, algorithm: Algorithm },
-    /// No rank was given for a change of full rank.
-    #[error(
-        "`{layer}`: an exact LoRA of this {algorithm} layer needs rank {rank} and is no smaller; choose a rank for \
-         the best approximation of that rank and its error"
-    )]
+    /// Change of full rank, without a rank for its approximation.
     NeedsRank { layer: String, algorithm: Algorithm, rank: usize },
+    /// Number of blocks of no deeper model that the adapter's blocks could be moved to.
+    NoBlocks { file: String, blocks: usize },
     /// Rank 0.
-    #[error("the rank of a LoRA is at least 1, not 0; give another rank, or none")]
     NoRank,
-    /// A share outside (0, 1].
-    #[error("{0} is not a valid share; give a number above 0 and at most 1")]
+    /// Share outside (0, 1].
     NoShare(f64),
-    /// A strength that cannot be baked into a nonlinear algorithm.
-    #[error("`{layer}`: {algorithm} does not scale linearly, so strength {strength} cannot be baked in; use 0 or 1")]
+    /// Strength that cannot be baked into a nonlinear algorithm.
     NotLinear { layer: String, algorithm: Algorithm, strength: f32 },
     /// NaN or Inf values.
-    #[error(
-        "`{layer}` contains NaN or Inf values, so nothing can be computed from it; set its block weight to 0, or ask \
-         the file's author for another version"
-    )]
     NotFinite { layer: String },
-    /// The files are for different model families.
-    #[error("{file_a} is for {a} and {file_b} for {b}, so they have no layers in common")]
+    /// Files for different model families.
     OtherFamily { file_a: String, a: String, file_b: String, b: String },
-    /// One file has fused layers that the other file splits into parts.
-    #[error(
-        "{file_a} and {file_b} name the layers of {model} differently, one with fused layers and one with their parts; \
-         convert one of them to the other's key format first"
-    )]
+    /// Fused layers in one file that the other file splits into parts.
     OtherNaming { file_a: String, file_b: String, model: String },
-    /// A layer has different shapes in two files.
-    #[error("`{layer}` has shape {a:?} in {file_a} and {b:?} in {file_b}: the files are for different models")]
+    /// Layer of different shapes in two files.
     OtherShape { layer: String, file_a: String, a: (usize, usize), file_b: String, b: (usize, usize) },
-    /// The result would have no tensors.
-    #[error("the result would be empty")]
+    /// Result without tensors.
     Nothing,
-    /// An unsupported output dtype.
-    #[error("cannot write tensors as {0}; choose f32, f16 or bf16")]
+    /// Output dtype that is not supported.
     NoType(Dtype),
-    /// A value outside the range of the dtype.
-    #[error("`{name}` contains {value}, which overflows {dtype}; use bf16 or f32")]
+    /// Value outside the range of the dtype.
     Overflow { name: String, value: f32, dtype: Dtype },
-    /// A metadata edit of a file that is not safetensors.
-    #[error("{file} has no safetensors header, so there is no metadata to edit{hint}")]
-    NoHeader { file: String, hint: &'static str },
-    /// A reserved or empty metadata key.
-    #[error("`{0}` is not a valid metadata key")]
+    /// Metadata edit of a file that is not safetensors; `convertible` if a copy can be saved as safetensors.
+    NoHeader { file: String, convertible: bool },
+    /// Reserved or empty metadata key.
     BadKey(String),
-    /// The wrong number of files for an edit.
-    #[error("{edit} needs {wants}; files given: {files}")]
-    Files { edit: &'static str, wants: &'static str, files: usize },
-    /// An unsupported model.
-    #[error(
-        "{file} is not a supported model: give a checkpoint of Stable Diffusion 1.x, 2.x or XL, or a \
-         diffusers folder with unet/ and text_encoder/"
-    )]
+    /// Wrong number of files for an edit. `wants` is the id of the sentence that says what it needs.
+    Files { wants: &'static str, files: usize },
+    /// Model that is not supported.
     NoModel { file: String },
-    /// An adapter that does not apply to the base model.
-    #[error("{file}: {reason}")]
-    Refused { file: String, reason: String },
-    /// Baking failed.
-    #[error(transparent)]
-    Bake(#[from] BakeError),
+    /// Adapter that does not apply to the base model.
+    Refused { file: String, reason: Sentence },
+    /// Error of baking.
+    Bake(BakeError),
     /// Cancelled by the progress callback.
-    #[error("the edit was cancelled")]
     Stopped,
-    /// The result cannot be written.
-    #[error("the result cannot be written: {0}; check the free disk space")]
-    Write(#[from] io::Error),
+    /// Result that cannot be written.
+    Write(io::Error),
+}
+
+impl EditError {
+    /// Returns the sentence: what happened, why, and what to do.
+    pub fn sentence(&self) -> Sentence {
+        match self {
+            EditError::Read { file, source } => of_file(file, source.sentence()),
+            EditError::BadConfig { file, source } => of_file(file, source.sentence()),
+            EditError::Refused { file, reason } => of_file(file, reason.clone()),
+            EditError::NoAdapter { file, keys } => sentence!("edit.no_adapter", file = file, n = *keys),
+            EditError::Incomplete { file, key, reason } => {
+                sentence!("edit.incomplete", file = file, key = key, reason = reason)
+            }
+            EditError::UnknownLayers { file, label } => {
+                sentence!("edit.unknown_layers", file = file, base = family(label))
+            }
+            EditError::Unsupported { layer, what, target, hint } => {
+                let hint = Value::phrase(hint);
+                sentence!("edit.unsupported", layer = layer, target = *target, what = what.clone(), hint = hint)
+            }
+            EditError::NoMatrix { layer, algorithm } => {
+                sentence!("edit.no_matrix", layer = layer, algorithm = algorithm.word())
+            }
+            EditError::NeedsRank { layer, algorithm, rank } => {
+                sentence!("edit.needs_rank", layer = layer, algorithm = algorithm.word(), rank = *rank)
+            }
+            EditError::NotLinear { layer, algorithm, strength } => {
+                sentence!("edit.not_linear", layer = layer, algorithm = algorithm.word(), strength = *strength)
+            }
+            EditError::NoBlocks { file, blocks } => sentence!("edit.no_blocks", file = file, blocks = *blocks),
+            EditError::NoRank => sentence!("edit.no_rank"),
+            EditError::NoShare(share) => sentence!("edit.no_share", share = *share),
+            EditError::NotFinite { layer } => sentence!("edit.not_finite", layer = layer),
+            EditError::Nothing => sentence!("edit.nothing"),
+            EditError::NoType(dtype) => sentence!("edit.no_type", dtype = dtype.to_string()),
+            EditError::Overflow { name, value, dtype } => {
+                sentence!("edit.overflow", key = name, value = *value, dtype = dtype.to_string())
+            }
+            EditError::NoHeader { file, convertible: false } => sentence!("edit.no_header", file = file),
+            EditError::NoHeader { file, convertible: true } => sentence!("edit.no_header_yet", file = file),
+            EditError::BadKey(key) => sentence!("edit.bad_key", key = key),
+            EditError::Files { wants, files } => sentence!(wants, files = *files),
+            EditError::NoModel { file } => sentence!("edit.no_model", file = file),
+            EditError::Bake(error) => error.sentence(),
+            EditError::Stopped => sentence!("edit.stopped"),
+            EditError::Write(error) => sentence!("edit.write", reason = error.to_string()),
+            EditError::OtherFamily { file_a, a, file_b, b } => {
+                sentence!("edit.other_family", file_a = file_a, a = family(a), file_b = file_b, b = family(b))
+            }
+            EditError::OtherNaming { file_a, file_b, model } => {
+                sentence!("edit.other_naming", file_a = file_a, file_b = file_b, base = family(model))
+            }
+            EditError::OtherShape { layer, file_a, a, file_b, b } => {
+                let [a, b] = [a, b].map(|(rows, columns)| format!("{rows} x {columns}"));
+                sentence!("edit.other_shape", layer = layer, file_a = file_a, a = a, file_b = file_b, b = b)
+            }
+        }
+    }
+}
+
+fn of_file(file: &str, problem: Sentence) -> Sentence {
+    sentence!("edit.file", file = file, problem = problem)
+}
+
+fn family(label: &str) -> Value {
+    Value::label("family", label)
+}
+
+impl fmt::Display for EditError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence().clause())
+    }
+}
+
+impl Error for EditError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            EditError::Read { source, .. } => Some(source),
+            EditError::BadConfig { source, .. } => Some(source),
+            EditError::Bake(error) => Some(error),
+            EditError::Write(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<BakeError> for EditError {
+    fn from(error: BakeError) -> EditError {
+        EditError::Bake(error)
+    }
+}
+
+impl From<io::Error> for EditError {
+    fn from(error: io::Error) -> EditError {
+        EditError::Write(error)
+    }
 }

@@ -77,6 +77,10 @@ fixes! {
     LoraOnetrainer = "lora_onetrainer", [], "fix_why.plain_lora";
     /// Plain LoRA with keys of ai-toolkit.
     LoraAitoolkit = "lora_aitoolkit", [], "fix_why.plain_lora";
+    /// The blocks at their positions in Anima 2.9B.
+    Blocks40 = "blocks_40", [], "fix_why.blocks";
+    /// The blocks at their positions in Anima 3.8B.
+    Blocks52 = "blocks_52", [], "fix_why.blocks";
     /// A common dtype, exactly.
     AsF16 = "as_f16", [], "fix_why.as_f16";
     /// A common dtype, for dtypes whose values F16 does not hold.
@@ -110,12 +114,19 @@ impl FixId {
     pub(super) fn is_advice(self) -> bool {
         matches!(
             self,
-            FixId::Safetensors | FixId::BakeAlpha | FixId::AsF16 | FixId::AsF32 | FixId::Smaller | FixId::UsualStrength
+            FixId::Safetensors
+                | FixId::BakeAlpha
+                | FixId::Blocks40
+                | FixId::Blocks52
+                | FixId::AsF16
+                | FixId::AsF32
+                | FixId::Smaller
+                | FixId::UsualStrength
         )
     }
 
     /// Returns whether the weight changes of the result equal those of the file, up to rounding. The others are
-    /// approximations, scaled, or contain other values on purpose.
+    /// approximations, scaled, moved, or contain other values on purpose.
     pub fn keeps_deltas(self) -> bool {
         !matches!(
             self,
@@ -125,6 +136,8 @@ impl FixId {
                 | FixId::LoraComfy
                 | FixId::LoraOnetrainer
                 | FixId::LoraAitoolkit
+                | FixId::Blocks40
+                | FixId::Blocks52
                 | FixId::Smaller
                 | FixId::UsualStrength
                 | FixId::WithoutNan

@@ -7,6 +7,7 @@
 
 use super::apply::Edit;
 use super::convert::{AlphaPlace, ConvertOptions, convert};
+use super::deeper::{deeper, moved};
 use super::error::EditError;
 use super::fix_id::FixId;
 use super::inert::inert_keys;
@@ -90,7 +91,7 @@ pub async fn fixes(input: &EditInput<'_>, report: &Report) -> Result<Vec<Fix>, E
         list.extend(judge.judged(candidate).await);
     }
     list.extend(conversions(opened, report, &judge).await);
-    for candidate in rare_dtype(report).into_iter().chain(advice(report)) {
+    for candidate in other_depths(opened, report).into_iter().chain(rare_dtype(report)).chain(advice(report)) {
         list.extend(judge.judged(candidate).await);
     }
     Ok(list)
@@ -114,10 +115,26 @@ struct Judge<'a, 'b> {
 }
 
 impl Judge<'_, '_> {
+    /// Returns the report on the original with its layers at the blocks that an edit moves them to, if it moves any.
+    fn moved(&self, edit: &Edit) -> Option<Report> {
+        let Edit::Convert(ConvertOptions { to_blocks: Some(blocks), .. }) = edit else { return None };
+        let (_, positions) = deeper(self.opened?).into_iter().find(|(deeper, _)| deeper == blocks)?;
+        let mut report = self.report.clone();
+        for weight in report.applied.weights.iter_mut().flatten() {
+            *weight = moved(weight, &positions).unwrap_or_else(|| weight.clone());
+        }
+        Some(report)
+    }
+
     /// Returns a fix with its effect, problems and loaders, or `None` if its edit fails, harms or does not help.
+    ///
+    /// A fix that moves blocks is compared with the original's layers where they are then.
     async fn judged(&self, candidate: Fix) -> Option<Fix> {
         let after = planned_report(&candidate.edit, self.input, self.opened).await.ok()?;
-        let effect = effects(self.report, &after);
+        let effect = match self.moved(&candidate.edit) {
+            Some(before) => effects(&before, &after),
+            None => effects(self.report, &after),
+        };
         let verdict =
             |report: &Report, loader: &str| report.loaders.iter().find(|verdict| verdict.loader == loader).cloned();
         let note = |verdict: Option<LoaderVerdict>| verdict.and_then(|verdict| verdict.strength_note);
@@ -140,6 +157,17 @@ impl Judge<'_, '_> {
         let loaders: BTreeSet<String> = whole.chain(candidate.loaders).collect();
         Some(Fix { problems, loaders: loaders.into_iter().collect(), effect, ..candidate })
     }
+}
+
+/// Fixes for models that were made deeper by inserting blocks.
+fn other_depths(opened: &Opened, report: &Report) -> Vec<Fix> {
+    let depths = deeper(opened).into_iter().filter(|_| report.base.others.is_empty());
+    let fix_to = |(blocks, _): (usize, Vec<usize>)| {
+        let id = if blocks == 40 { FixId::Blocks40 } else { FixId::Blocks52 };
+        let options = ConvertOptions { to_blocks: Some(blocks), keep_leftovers: true, ..ConvertOptions::default() };
+        fix(id, sentence!("fix.blocks", blocks = blocks), Edit::Convert(options))
+    };
+    depths.map(fix_to).collect()
 }
 
 /// Fixes of hashes and base model in the header. Values of the header are replaced only if the file disproves them.

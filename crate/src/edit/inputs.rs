@@ -39,7 +39,7 @@ impl<'a> EditInput<'a> {
     pub(super) fn source(&self) -> Result<&'a dyn ByteSource, EditError> {
         match self.files[..] {
             [(_, source)] => Ok(source),
-            _ => Err(EditError::Files { edit: "an adapter", wants: "one file", files: self.files.len() }),
+            _ => Err(EditError::Files { wants: "edit.one_file", files: self.files.len() }),
         }
     }
 

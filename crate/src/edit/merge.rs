@@ -222,7 +222,7 @@ impl<'a, 'b> Planner<'a, 'b> {
         }
         let matrix = match layer.summed().await {
             Err(EditError::NoMatrix { algorithm, .. }) if self.options.drop => {
-                let reason = sentence!("dropped.no_matrix", algorithm = algorithm.label());
+                let reason = sentence!("dropped.no_matrix", algorithm = algorithm.word());
                 let keys = layer.parts.iter().flat_map(|part| part.delta.change.factors());
                 let dropped = keys.map(|factor| DroppedKey { key: factor.key.clone(), reason: reason.clone() });
                 self.dropped.extend(dropped);

@@ -98,13 +98,10 @@ pub async fn edit_metadata<'a>(
     let failed = |source| EditError::Read { file: file.into(), source };
     let io = |error: io::Error| failed(FormatError::from(error));
     let prefix = source.read(0..source.len().min(sniff::SNIFF_LEN as u64)).await.map_err(io)?;
-    let hint = match sniff::sniff(&prefix) {
-        Content::Safetensors => None,
-        Content::Pickle | Content::Zip | Content::Gguf => Some("; a copy saved as safetensors has one"),
-        _ => Some(""),
-    };
-    if let Some(hint) = hint {
-        return Err(EditError::NoHeader { file: file.into(), hint });
+    let content = sniff::sniff(&prefix);
+    if content != Content::Safetensors {
+        let convertible = matches!(content, Content::Pickle | Content::Zip | Content::Gguf);
+        return Err(EditError::NoHeader { file: file.into(), convertible });
     }
     let mut header = Header::read(source).await.map_err(failed)?;
     let length = source.read(0..8).await.map_err(io)?;

@@ -30,9 +30,7 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Target, String> {
         let found = Target::ALL.into_iter().find(|target| target.name() == text);
-        found.ok_or_else(|| {
-            format!("unknown key format `{text}`: use kohya, peft, diffusers, comfy, onetrainer or aitoolkit")
-        })
+        found.ok_or_else(|| format!("no key format `{text}`; known: {}", Target::ALL.map(Target::name).join(", ")))
     }
 }
 

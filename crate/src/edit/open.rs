@@ -7,6 +7,7 @@ use crate::analysis::{ComparedFile, Detected, LayerImpact, Layers, ReadError, co
 use crate::formats::{Buffered, ByteSource, FormatError, Header, read_header};
 use crate::model::spelling::Role;
 use crate::model::{Component, FamilyId, Module};
+use crate::sentence::sentence;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
@@ -87,6 +88,23 @@ impl<'a> Opened<'a> {
         if self.names_layers_like(other) { Ok(()) } else { Err(error()) }
     }
 
+    /// Returns the file with the changes that it makes to a base model of its family.
+    pub async fn on(self, base: ModelSide<'_>) -> Result<Opened<'a>, EditError> {
+        Ok(Opened { adapter: self.adapter_of(base).await?, ..self })
+    }
+
+    /// Reads its changes to a base model of its family: the shape of some depends on the layer, which may differ from the
+    /// published model's.
+    async fn adapter_of(&self, base: ModelSide<'_>) -> Result<Adapter, EditError> {
+        let family = base.shapes.family;
+        if self.family != Some(family) {
+            let (a, b) = (self.label.clone(), family.label().to_owned());
+            return Err(EditError::OtherFamily { file_a: self.file.clone(), a, file_b: base.name.into(), b });
+        }
+        let adapter = read(&self.source, &self.header, &self.configs, &base.shapes.modules()).await;
+        adapter.map_err(|source| self.unreadable(source))
+    }
+
     /// Measures its changes relative to the weights of a base model of its family; see
     /// [`analysis::weigh`](crate::analysis::weigh).
     pub async fn weigh(
@@ -95,19 +113,12 @@ impl<'a> Opened<'a> {
         norms: &HashMap<&str, f64>,
         on_progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
     ) -> Result<Vec<LayerImpact>, EditError> {
-        let family = base.shapes.family;
-        if self.family != Some(family) {
-            let (a, b) = (self.label.clone(), family.label().to_owned());
-            return Err(EditError::OtherFamily { file_a: self.file.clone(), a, file_b: base.name.into(), b });
-        }
-        // The shape of some changes depends on the layer, which may differ from the published model's.
-        let adapter = read(&self.source, &self.header, &self.configs, &base.shapes.modules()).await;
-        let adapter = adapter.map_err(|source| self.unreadable(source))?;
+        let adapter = self.adapter_of(base).await?;
         let file = ComparedFile { adapter: &adapter, ..self.compared() };
         let impacts = compare_with_base(file, norms, base.name, base.files, &base.shapes.tensors, on_progress).await;
         let impacts = impacts.map_err(|ReadError { file, source }| EditError::Read { file, source })?;
         if impacts.is_empty() {
-            let reason = format!("none of its layers matches the shape of a layer of {}", base.name);
+            let reason = sentence!("edit.no_shape_of_base", base = base.name);
             return Err(EditError::Refused { file: self.file.clone(), reason });
         }
         Ok(impacts)
@@ -159,7 +170,7 @@ impl<'a> Opened<'a> {
         match self.adapter.leftovers.iter().find(|left| !left.reason.is_foreign() && !may_drop(&left.key)) {
             Some(left) => {
                 let (file, key) = (self.file.clone(), left.key.clone());
-                Err(EditError::Incomplete { file, key, reason: left.reason.to_string() })
+                Err(EditError::Incomplete { file, key, reason: left.reason.sentence() })
             }
             None => Ok(()),
         }

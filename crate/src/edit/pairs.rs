@@ -10,6 +10,7 @@ use crate::formats::Dtype;
 use crate::linalg::{Factorization, LowRank};
 use crate::model::spelling::Role;
 use crate::model::{Component, Kind, Module};
+use crate::sentence::sentence;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use ts_rs::TS;
@@ -131,8 +132,8 @@ impl<'m> KeyScheme<'m> {
 
 /// Returns the error for a layer that a key format cannot store.
 pub(super) fn no_name(layer: String, target: Target) -> EditError {
-    let hint = "choose kohya, or leave such layers out";
-    EditError::Unsupported { layer, what: "this layer".into(), target: target.name(), hint }
+    let what = sentence!("edit_what.layer").into();
+    EditError::Unsupported { layer, what, target: target.name(), hint: "edit_hint.kohya" }
 }
 
 /// Returns the alpha tensor of a layer, in the layer's dtype if that is exact, else F32.

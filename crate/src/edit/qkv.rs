@@ -12,7 +12,7 @@ use super::pairs::{form, lora_rank};
 use crate::adapters::Delta;
 use crate::analysis::Layers;
 use crate::linalg::{Dense, Factorization, LowRank};
-use crate::model::{Component, Module, ModuleSource};
+use crate::model::{Architecture, Component, Module, ModuleSource};
 use std::ops::Range;
 
 /// A fused layer and its parts.
@@ -42,8 +42,11 @@ pub(super) enum Destination<'a> {
 }
 
 /// Returns the destination of a delta's change in files with original (`native`) or diffusers keys.
-pub(super) fn place<'a>(layers: &'a Layers, delta: &Delta, native: bool) -> Destination<'a> {
+pub(super) fn place<'a>(layers: &'a Layers, delta: &'a Delta, native: bool) -> Destination<'a> {
     let Layers::Architecture(architecture, source) = layers else { return Destination::Same };
+    if let Some(fusion) = fusion_by_trainer(architecture, delta) {
+        return if native { to_native(architecture, fusion) } else { Destination::Split(fusion) };
+    }
     let crosses = (*source == ModuleSource::Native) != native;
     match (architecture.naming(&delta.module.path), native) {
         (Some(ModuleSource::Both), _) if crosses && is_swapped(architecture.family, &delta.module) => Destination::Swap,
@@ -53,6 +56,35 @@ pub(super) fn place<'a>(layers: &'a Layers, delta: &Delta, native: bool) -> Dest
         (Some(ModuleSource::Native), false) => fusion(layers, delta).map_or(Destination::Nowhere, Destination::Split),
         (Some(ModuleSource::Diffusers), true) => fusion(layers, delta).map_or(Destination::Nowhere, Destination::Fuse),
         _ => Destination::Nowhere,
+    }
+}
+
+/// Returns the layers that a trainer fuses in a delta's layer, and their rows in it.
+fn fusion_by_trainer<'a>(architecture: &'a Architecture, delta: &'a Delta) -> Option<Fusion<'a>> {
+    let mut start = 0;
+    let rows = |module: &'a Module| {
+        let rows = start..start + module.weight_shape()[0];
+        start = rows.end;
+        (module, rows)
+    };
+    let parts: Vec<_> = architecture.fused_by_trainer(&delta.module.path).into_iter().map(rows).collect();
+    (!parts.is_empty()).then_some(Fusion { component: delta.component, whole: &delta.module, parts })
+}
+
+/// Returns the destination of a trainer's fused layer in the original naming: its parts, or the layer that is fused of
+/// the same parts there.
+fn to_native<'a>(architecture: &'a Architecture, fusion: Fusion<'a>) -> Destination<'a> {
+    let is_split =
+        |(module, _): &(&Module, Range<usize>)| architecture.naming(&module.path) == Some(ModuleSource::Both);
+    if fusion.parts.iter().all(is_split) {
+        return Destination::Split(fusion);
+    }
+    let rows = 0..fusion.parts.last().map_or(0, |(_, rows)| rows.end);
+    let modules = architecture.modules_of(ModuleSource::Native);
+    let whole = modules.into_iter().find(|(_, module)| module.path == fusion.parts[0].0.ldm);
+    match whole.filter(|(_, module)| module.weight_shape()[0] == rows.end) {
+        Some((_, whole)) => Destination::Split(Fusion { parts: vec![(whole, rows)], ..fusion }),
+        None => Destination::Nowhere,
     }
 }
 

@@ -77,7 +77,7 @@ pub async fn resize<'a, 'b>(opened: &'a Opened<'b>, options: ResizeOptions) -> R
     for delta in &opened.adapter.deltas {
         let matrix = match form(opened, delta).await {
             Err(EditError::NoMatrix { algorithm, .. }) if options.drop => {
-                let reason = sentence!("dropped.no_matrix", algorithm = algorithm.label());
+                let reason = sentence!("dropped.no_matrix", algorithm = algorithm.word());
                 let factors = delta.change.factors().into_iter();
                 dropped.extend(factors.map(|factor| DroppedKey { key: factor.key.clone(), reason: reason.clone() }));
                 continue;

@@ -1,5 +1,6 @@
 //! Errors from reading files, each with a problem class and a sentence.
 
+use super::pickle::global_name;
 use crate::sentence::{Sentence, Value, sentence};
 use std::error::Error;
 use std::{fmt, io};
@@ -66,7 +67,7 @@ impl FormatError {
             FormatError::ResourceBomb(detail) => sentence!("file.resource_bomb", detail = detail.clone()),
             FormatError::BadPickle(detail) => sentence!("file.bad_pickle", detail = detail.clone()),
             FormatError::PickleTruncated(at) => sentence!("file.pickle_truncated", at = *at),
-            FormatError::UnsafePickle(name) => sentence!("file.unsafe_pickle", name = name),
+            FormatError::UnsafePickle(name) => sentence!("file.unsafe_pickle", name = global_name(name)),
             FormatError::UnknownGlobal(name) => sentence!("file.unknown_global", name = name),
             FormatError::UnsupportedDtype(dtype) => sentence!("file.unsupported_dtype", dtype = dtype.to_string()),
             FormatError::Overflow { name, value, dtype } => {

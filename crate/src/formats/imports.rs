@@ -1,8 +1,9 @@
 //! Globals that a file's pickles would import, each with its danger level. Every pickle is scanned, not only the one
 //! with the tensors; none is run.
 
-use super::pickle::{self, Danger, danger};
+use super::pickle::{self, Danger, danger, global_name};
 use super::{ByteSource, Content, FormatError, sniff, torch, zip};
+use crate::sentence::{Value, sentence};
 
 /// Maximum length of a scanned pickle, in bytes.
 const MAX_PICKLE: u64 = 64 << 20;
@@ -11,9 +12,9 @@ const MAX_PICKLE: u64 = 64 << 20;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Import {
     /// Qualified name: `torch._utils._rebuild_tensor_v2`, `os.system`, …
-    pub name: String,
+    pub name: Value,
     /// The pickle that imports it: its path in the archive, or its number in the stream.
-    pub place: String,
+    pub place: Value,
     /// Danger level of the import.
     pub danger: Danger,
 }
@@ -29,8 +30,8 @@ pub async fn imports(source: &dyn ByteSource) -> Result<Vec<Import>, FormatError
     }
 }
 
-fn classify(names: Vec<String>, place: &str) -> impl Iterator<Item = Import> {
-    names.into_iter().map(move |name| Import { danger: danger(&name), name, place: place.into() })
+fn classify(names: Vec<String>, place: Value) -> impl Iterator<Item = Import> {
+    names.into_iter().map(move |name| Import { danger: danger(&name), name: global_name(&name), place: place.clone() })
 }
 
 async fn zip_imports(source: &dyn ByteSource) -> Result<Vec<Import>, FormatError> {
@@ -38,7 +39,7 @@ async fn zip_imports(source: &dyn ByteSource) -> Result<Vec<Import>, FormatError
     let records = zip::records(source).await?;
     for record in records.iter().filter(|record| torch::is_pickle_name(&record.name)) {
         let (names, _) = pickle::imports(&record.contents(source, MAX_PICKLE).await?);
-        list.extend(classify(names, &record.name));
+        list.extend(classify(names, (&record.name).into()));
     }
     Ok(list)
 }
@@ -48,17 +49,17 @@ async fn zip_imports(source: &dyn ByteSource) -> Result<Vec<Import>, FormatError
 async fn stream_imports(source: &dyn ByteSource) -> Result<Vec<Import>, FormatError> {
     let bytes = source.read(0..source.len().min(MAX_PICKLE)).await?;
     let trailing = torch::after_numbers(source).await;
-    let mut list = consecutive_imports(&bytes, if trailing.is_some() { 5 } else { usize::MAX }, "pickle");
-    list.extend(consecutive_imports(&trailing.unwrap_or_default(), usize::MAX, "pickle after the tensor data"));
+    let mut list = consecutive_imports(&bytes, if trailing.is_some() { 5 } else { usize::MAX }, "pickle.number");
+    list.extend(consecutive_imports(&trailing.unwrap_or_default(), usize::MAX, "pickle.after_tensors"));
     Ok(list)
 }
 
-/// Lists the imports of at most `max` consecutive pickles.
+/// Lists the imports of at most `max` consecutive pickles. `place` is the id of the phrase for a pickle of a number.
 fn consecutive_imports(bytes: &[u8], max: usize, place: &str) -> Vec<Import> {
-    let (mut list, mut at, mut number) = (Vec::new(), 0, 1);
+    let (mut list, mut at, mut number) = (Vec::new(), 0, 1usize);
     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty() && number <= max) {
         let (names, len) = pickle::imports(rest);
-        list.extend(classify(names, &format!("{place} {number}")));
+        list.extend(classify(names, sentence!(place, number = number).into()));
         let Some(len) = len.filter(|&len| len > 0) else { break };
         (at, number) = (at + len, number + 1);
     }

@@ -5,13 +5,14 @@
 //! also gives the repetitions. Sizes are a number, a variable or both (`6D`); variables take the values
 //! of a published model size. `=` repeats the native name, `-` means no name. Several DIFFUSERS names,
 //! with `+` between their output sizes, are parts of one fused native layer. A single size is that of a
-//! norm. `~` marks a trainer's names for parts of a layer, which are not counted in the coverage.
+//! norm. `~` marks a trainer's names for parts of a layer, or with several DIFFUSERS names for a fusion of these layers,
+//! which are not counted in the coverage.
 
 use super::module::{Component, Granularity, Kind, Module};
 use super::toml_table;
 use super::{Clip, ClipConfig, Unet, UnetConfig};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
 /// Placeholder epsilon of norms; these networks are never computed.
@@ -26,7 +27,7 @@ pub enum ModuleSource {
     Native,
     /// diffusers, which splits a fused layer.
     Diffusers,
-    /// A trainer that splits a layer.
+    /// A trainer that splits or fuses layers.
     Extra,
 }
 
@@ -38,6 +39,8 @@ pub struct Architecture {
     /// Display name of the model size.
     pub label: &'static str,
     layers: Vec<(Component, Module, ModuleSource)>,
+    /// The paths of the layers that a trainer fuses, by the path of the fused layer.
+    fused: HashMap<String, Vec<String>>,
 }
 
 impl Architecture {
@@ -66,6 +69,31 @@ impl Architecture {
     pub fn modules_of(&self, source: ModuleSource) -> Vec<(Component, &Module)> {
         let layers = self.layers.iter().filter(|(_, _, of)| matches!(of, ModuleSource::Both) || *of == source);
         layers.map(|(component, module, _)| (*component, module)).collect()
+    }
+
+    /// Returns the layers that a trainer fuses in the layer with this path, in order; empty for any other layer.
+    pub fn fused_by_trainer(&self, path: &str) -> Vec<&Module> {
+        let parts = self.fused.get(path).into_iter().flatten();
+        parts
+            .filter_map(|part| self.layers.iter().map(|(_, module, _)| module).find(|module| module.path == *part))
+            .collect()
+    }
+
+    /// Returns the deeper models of the family that were made from this size by inserting blocks: the number of blocks
+    /// of each, and the positions of this size's blocks in it.
+    pub fn deeper(&self) -> Vec<(usize, Vec<usize>)> {
+        let table = TABLES.families.iter().find(|table| table.family == self.family);
+        let sizes = table.into_iter().flat_map(|table| &table.size);
+        let mut sizes = sizes.skip_while(|size| size.label != self.label);
+        let blocks = |size: &Size| size.values.get("blocks").copied().unwrap_or(0);
+        let mut positions: Vec<usize> = (0..sizes.next().map_or(0, blocks)).collect();
+        let mut deeper = Vec::new();
+        for size in sizes.take_while(|size| !size.inserted.is_empty()) {
+            let kept: Vec<usize> = (0..blocks(size)).filter(|at| !size.inserted.contains(at)).collect();
+            positions = positions.iter().filter_map(|&at| kept.get(at).copied()).collect();
+            deeper.push((blocks(size), positions.clone()));
+        }
+        deeper
     }
 
     /// Returns the implementation that defines the layer with this path.
@@ -105,6 +133,9 @@ fn one() -> usize {
 struct Size {
     label: String,
     values: BTreeMap<String, usize>,
+    /// Positions of the blocks that are inserted into those of the size before it.
+    #[serde(default)]
+    inserted: Vec<usize>,
 }
 
 #[derive(Deserialize)]
@@ -190,7 +221,7 @@ fn refiner() -> Option<Architecture> {
     let unet = Unet::new(&UnetConfig::parse(include_str!("configs/sdxl_refiner/unet.json")).ok()?);
     let mut layers = encoder("clip_g", Component::TextEncoder2);
     layers.extend(unet.modules().into_iter().map(|module| (Component::Unet, module.clone(), ModuleSource::Both)));
-    Some(Architecture { family: "sdxl_refiner", label: "the SDXL refiner", layers })
+    Some(Architecture { family: "sdxl_refiner", label: "the SDXL refiner", layers, fused: HashMap::new() })
 }
 
 /// Builds Kolors: SDXL's UNet with another text encoder, whose hidden states pass through an additional layer.
@@ -205,7 +236,7 @@ fn kolors() -> Option<Architecture> {
         }
         layers.push((Component::Unet, module, ModuleSource::Both));
     }
-    Some(Architecture { family: "kolors", label: "Kolors", layers })
+    Some(Architecture { family: "kolors", label: "Kolors", layers, fused: HashMap::new() })
 }
 
 impl Table {
@@ -216,6 +247,7 @@ impl Table {
             self.text.iter().zip(TEXT).flat_map(|(name, component)| encoder(name, component)).collect();
         let component = Component::ALL.into_iter().find(|component| component.name() == self.component);
         let component = component.unwrap_or(Component::Transformer);
+        let mut fused = HashMap::new();
         for section in &self.layers {
             let value = |name: &Option<String>, default| match name {
                 Some(name) => size.values.get(name).copied().unwrap_or(0),
@@ -233,6 +265,10 @@ impl Table {
                 let diffusers = format!("{}{number}", section.diffusers);
                 for line in section.list.lines().filter(|line| !line.trim().is_empty()) {
                     let line = Line::parse(line, &size.values);
+                    if line.is_fused_by_trainer() {
+                        let parts = line.diffusers.iter().map(|name| format!("{diffusers}{name}"));
+                        fused.insert(format!("{diffusers}{}", line.native), parts.collect());
+                    }
                     layers.extend(
                         line.modules(&native, &diffusers, self.bias)
                             .map(|(module, source)| (component, module, source)),
@@ -240,7 +276,7 @@ impl Table {
                 }
             }
         }
-        Architecture { family: &self.family, label: &size.label, layers }
+        Architecture { family: &self.family, label: &size.label, layers, fused }
     }
 }
 
@@ -294,6 +330,10 @@ impl<'a> Line<'a> {
         Line { extra: first.starts_with('~'), native, diffusers, outputs, input_and_kernel, alias: cells.next() }
     }
 
+    fn is_fused_by_trainer(&self) -> bool {
+        self.extra && self.diffusers.len() > 1
+    }
+
     /// Returns the fused layer and its parts, or the single layer.
     fn modules(&self, native: &str, diffusers: &str, bias: bool) -> impl Iterator<Item = (Module, ModuleSource)> {
         let ldm = format!("{native}{}", self.native);
@@ -315,6 +355,11 @@ impl<'a> Line<'a> {
         match self.diffusers.as_slice() {
             [] => list.push(full(ldm.clone(), if self.extra { ModuleSource::Extra } else { ModuleSource::Native })),
             [name] => list.push(full(format!("{diffusers}{name}"), ModuleSource::Both)),
+            _ if self.is_fused_by_trainer() => {
+                let path = format!("{diffusers}{}", self.native);
+                let (module, source) = full(path.clone(), ModuleSource::Extra);
+                list.push((Module { ldm: path, ..module }, source));
+            }
             names => {
                 list.push(full(ldm.clone(), ModuleSource::Native));
                 let parts = names.iter().zip(&self.outputs);
@@ -399,6 +444,39 @@ mod tests {
         check("cascade", 0, ModuleSource::Native, 5 + 64 * 10, 3.59);
         check("anima", 0, ModuleSource::Native, 3 + 28 * 16 + 3 + 6 * 10 + 1, 2.06);
         check("sdxl_refiner", 0, ModuleSource::Native, 554, 2.26);
+    }
+
+    #[test]
+    fn layers_that_a_trainer_fuses_have_the_rows_of_their_parts() {
+        for (family, path, parts) in [
+            ("krea2", "transformer_blocks.3.attn.to_qkv", [6144, 1536, 1536]),
+            ("krea2", "text_fusion.refiner_blocks.1.attn.to_qkv", [2560; 3]),
+            ("flux1", "transformer_blocks.0.attn.to_added_qkv", [3072; 3]),
+            ("qwen_image", "transformer_blocks.59.attn.to_qkv", [3072; 3]),
+        ] {
+            let architecture = &Architecture::of(family)[0];
+            let rows: Vec<usize> =
+                architecture.fused_by_trainer(path).iter().map(|module| module.weight_shape()[0]).collect();
+            assert_eq!(rows, parts, "{family} {path}");
+            let modules = architecture.modules();
+            let whole = modules.iter().find(|(_, module)| module.path == path).expect(path);
+            assert_eq!(whole.1.weight_shape()[0], rows.iter().sum(), "{family} {path}");
+            assert_eq!(architecture.naming(path), Some(ModuleSource::Extra));
+        }
+        assert!(Architecture::of("krea2")[0].fused_by_trainer("transformer_blocks.3.attn.to_q").is_empty());
+    }
+
+    #[test]
+    fn inserted_blocks_move_those_after_them() {
+        let anima = Architecture::of("anima");
+        let deeper = anima[0].deeper();
+        let (blocks, positions) = &deeper[0];
+        assert_eq!((*blocks, positions.len()), (40, 28));
+        assert_eq!([0, 2, 14, 27].map(|at| positions[at]), [0, 3, 20, 39]);
+        let (blocks, positions) = &deeper[1];
+        assert_eq!((*blocks, positions.len(), positions[0], positions[2], positions[27]), (52, 28, 0, 4, 51));
+        assert_eq!(anima[1].deeper(), [(52, (0..52).filter(|at| at % 4 != 3 || *at > 47).collect())]);
+        assert!(anima[2].deeper().is_empty() && Architecture::of("flux1")[0].deeper().is_empty());
     }
 
     #[test]

@@ -122,6 +122,14 @@ impl Value {
         if TEXTS.contains_key(text) { sentence!(text).into() } else { text.into() }
     }
 
+    /// Returns the phrase whose id is the group and the words of this label, `family.a_language_model`; labels without
+    /// one, such as names of models, are the same in every language.
+    pub fn label(group: &str, label: &str) -> Value {
+        let letter = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '_' };
+        let id = format!("{group}.{}", label.chars().map(letter).collect::<String>());
+        if TEXTS.contains_key(&id) { sentence!(&id).into() } else { label.into() }
+    }
+
     /// Returns "0.5", or "0.5 to 2" for different values, rounded to three decimals; `None` without values.
     pub fn range(values: impl Iterator<Item = f64>) -> Option<Value> {
         let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));

@@ -3,6 +3,7 @@
 use super::types::EngineError;
 #[cfg(feature = "engine")]
 use crate::pipeline::PipelineError;
+use crate::sentence::Sentence;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::JsValue;
@@ -19,7 +20,13 @@ pub fn from_js<T: DeserializeOwned>(what: &str, value: JsValue) -> Result<T, JsV
 
 /// Returns an [`EngineError`] as a JavaScript object.
 pub fn failure(kind: &str, message: impl Into<String>) -> JsValue {
-    let error = EngineError { kind: kind.into(), message: message.into() };
+    let error = EngineError { kind: kind.into(), message: message.into(), sentence: None };
+    to_js(&error).unwrap_or(JsValue::NULL)
+}
+
+/// Returns an [`EngineError`] with a sentence as a JavaScript object.
+pub fn failure_said(kind: &str, sentence: Sentence) -> JsValue {
+    let error = EngineError { kind: kind.into(), message: sentence.text.clone(), sentence: Some(sentence) };
     to_js(&error).unwrap_or(JsValue::NULL)
 }
 

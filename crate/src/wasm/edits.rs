@@ -1,6 +1,6 @@
 //! Edits: previews, and new files streamed to the page.
 
-use super::convert::{failure, from_js, to_js};
+use super::convert::{failure_said, from_js, to_js};
 use super::inspector::Inspector;
 use super::sources::{Place, failed};
 use crate::edit::{self, Edit, EditError, EditInput, EditProgress};
@@ -92,5 +92,5 @@ fn inputs(places: &[Place]) -> Vec<EditInput<'_>> {
 
 fn refused(error: EditError) -> JsValue {
     let kind = if matches!(error, EditError::Stopped) { "cancelled" } else { "edit" };
-    failure(kind, error.to_string())
+    failure_said(kind, error.sentence())
 }

@@ -1,11 +1,11 @@
 //! Analysis of tensor data: layer spectra, comparison with a base model and of two files.
 
-use super::convert::{failure, from_js, to_js};
+use super::convert::{failure, failure_said, from_js, to_js};
 use super::inspector::Inspector;
 use super::sources::Place;
 use super::types::{ComparedFiles, LayerSpectrum, Weighing};
 use crate::analysis::{Measures, Spectrum};
-use crate::edit::{EditInput, Models, Opened, compare_files, usual_strength};
+use crate::edit::{EditError, EditInput, Models, Opened, compare_files, usual_strength};
 use crate::formats::Buffered;
 use crate::model::Component;
 use js_sys::{Array, Function, Reflect};
@@ -102,6 +102,6 @@ pub(super) async fn open(place: &Place) -> Result<Opened<'_>, JsValue> {
     Opened::new(&place.name, place.source.as_ref(), place.config.as_deref()).await.map_err(broken)
 }
 
-pub(super) fn broken(error: impl std::fmt::Display) -> JsValue {
-    failure("file", error.to_string())
+pub(super) fn broken(error: EditError) -> JsValue {
+    failure_said("file", error.sentence())
 }

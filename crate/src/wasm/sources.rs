@@ -1,8 +1,9 @@
 //! Byte sources in the browser: Blobs and functions that return promises of bytes.
 
-use super::convert::failure;
+use super::convert::failure_said;
 use crate::formats::{ByteSource, ReadFuture};
 use crate::num::to_count;
+use crate::sentence::sentence;
 use js_sys::{Array, Function, Promise, Reflect, Uint8Array};
 use std::io;
 use std::ops::Range;
@@ -111,7 +112,7 @@ impl Place {
             (Some(name), Some(size), Ok(read)) => {
                 Ok(Place { name, source: Rc::new(RemoteSource { len: to_count(size), read }), config })
             }
-            _ => Err(failure("file", "the file is no longer available; drop it again")),
+            _ => Err(failure_said("file", sentence!("edit.file_gone"))),
         }
     }
 }

@@ -206,6 +206,10 @@ pub struct EngineError {
     pub kind: String,
     /// Message: what happened, why, and what to do.
     pub message: String,
+    /// The message as a sentence, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub sentence: Option<Sentence>,
 }
 
 /// Function that returns the TypeScript declaration of a type.

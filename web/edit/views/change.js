@@ -1,7 +1,7 @@
 /** "Change this file": what is to change, what that means, and the new file. */
 
 import { html, nothing } from "lit-html";
-import { QUICK, asksForSomething, newName } from "../state.js";
+import { asksForSomething, isQuick, newName } from "../state.js";
 import { formatBytes } from "../../core/format.js";
 import { rich, t, word } from "../../words.js";
 import { blocksForm } from "../../inspect/views/blocks.js";
@@ -86,7 +86,7 @@ function formOf(state, entry, report, edit, send) {
   const { kind, form } = state.look.change;
   switch (kind) {
     case "convert":
-      return convertForm(form, report, edit);
+      return convertForm(form, report, state.files, edit);
     case "resize":
       return resizeForm(form, edit);
     case "blocks":
@@ -105,10 +105,10 @@ function formOf(state, entry, report, edit, send) {
 
 /** @param {string} name @param {Change} change @param {Send} send */
 function actionsView(name, change, send) {
-  const { kind, status, done } = change;
+  const { status, done } = change;
   const asked = asksForSomething(change);
   const busy = status === "planning" || status === "writing";
-  if (busy && !(status === "planning" && QUICK.includes(kind))) {
+  if (busy && !(status === "planning" && isQuick(change))) {
     return html`<div class="progress" data-testid="change-progress">
       <div>
         <p id="change-what">${status === "writing" ? t("change.writing") : t("change.planning")}</p>
@@ -130,7 +130,7 @@ function actionsView(name, change, send) {
       ${t("change.make")}
     </button>
     ${
-      QUICK.includes(kind)
+      isQuick(change)
         ? nothing
         : html`<button
             class="button"

@@ -11,6 +11,10 @@ import { cross } from "../../ui/icons.js";
 
 /** Algorithms that can become a LoRA without the base model. */
 const COMPOSED = /^(loha|lokr|locon_tucker|adalora|vera|delora|miss|bone|shira)/;
+/** Algorithms that can become one with its weights. */
+const OF_BASE = /^(oft|diag_oft|boft|hra|ia3|peft_ia3|glora|dora)/;
+/** Rank of LoRAs of changes of full rank. */
+const RANK = 64;
 
 /** Conventions of names that can be written. @type {import("../../engine/types.d.ts").Target[]} */
 const TARGETS = ["kohya", "peft", "diffusers", "comfy", "onetrainer", "aitoolkit"];
@@ -18,9 +22,15 @@ const DTYPES = ["F16", "BF16", "F32"];
 
 const targets = () => TARGETS.map((name) => /** @type {[string, string]} */ ([name, word("target", name)]));
 
-/** @param {Form} form @param {import("../../engine/types.d.ts").Report} report @param {Edit} edit */
-export function convertForm(form, report, edit) {
+/**
+ * @param {Form} form
+ * @param {import("../../engine/types.d.ts").Report} report
+ * @param {import("../../types.d.ts").Entry[]} files
+ * @param {Edit} edit
+ */
+export function convertForm(form, report, files, edit) {
   const composed = report.algorithms.some((name) => COMPOSED.test(name));
+  const bases = report.algorithms.some((name) => OF_BASE.test(name)) ? checkpoints(files) : [];
   return html`<div class="change-form">
     ${select("change-to", t("fact.names"), form.to, [["", t("option.as_are")], ...targets()], (to) =>
       edit({ to: /** @type {Form["to"]} */ (to) }),
@@ -37,24 +47,16 @@ export function convertForm(form, report, edit) {
       ],
       (alpha) => edit({ alpha: /** @type {Form["alpha"]} */ (alpha) }),
     )}
+    ${
+      bases.length
+        ? select("convert-base", t("convert.of_base"), form.others[0]?.id ?? "", [["", "–"], ...bases], (id) =>
+            edit({ others: id ? [{ id, strength: 1 }] : [], asLora: !!id, rank: id ? (form.rank ?? RANK) : null }),
+          )
+        : nothing
+    }
     <div class="checks">
       ${composed ? box("change-lora", t("convert.as_lora"), form.asLora, (asLora) => edit({ asLora })) : nothing}
-      ${
-        composed && form.asLora
-          ? html`<label class="field narrow"
-              ><span>${t("convert.rank")}</span>
-              <input
-                type="number"
-                min="1"
-                max="4096"
-                id="change-rank"
-                placeholder=${t("convert.exact")}
-                .value=${form.rank === null ? "" : String(form.rank)}
-                @change=${(/** @type {Event} */ { target }) =>
-                  edit({ rank: Number(/** @type {HTMLInputElement} */ (target).value) || null })}
-            /></label>`
-          : nothing
-      }
+      ${form.asLora ? rankField(form, edit) : nothing}
       ${box("change-drop", t("convert.drop"), form.drop, (drop) => edit({ drop }))}
       ${
         report.leftovers.length
@@ -62,6 +64,7 @@ export function convertForm(form, report, edit) {
           : nothing
       }
     </div>
+    ${form.toBlocks ? html`<p class="fine">${t("convert.blocks", { blocks: form.toBlocks })}</p>` : nothing}
     ${
       form.without.length
         ? html`<p class="fine">
@@ -76,6 +79,22 @@ export function convertForm(form, report, edit) {
         : nothing
     }
   </div>`;
+}
+
+/** @param {Form} form @param {Edit} edit */
+function rankField(form, edit) {
+  return html`<label class="field narrow"
+    ><span>${t("convert.rank")}</span>
+    <input
+      type="number"
+      min="1"
+      max="4096"
+      id="change-rank"
+      placeholder=${t("convert.exact")}
+      .value=${form.rank === null ? "" : String(form.rank)}
+      @change=${(/** @type {Event} */ { target }) =>
+        edit({ rank: Number(/** @type {HTMLInputElement} */ (target).value) || null })}
+  /></label>`;
 }
 
 /** @param {Form} form @param {Edit} edit */
@@ -166,7 +185,7 @@ export function mergeForm(form, kind, entry, files, edit) {
  * @param {Edit} edit
  */
 export function extractForm(form, entry, files, edit) {
-  const bases = files.filter((file) => file.id !== entry.id && file.report?.kind === "checkpoint");
+  const bases = checkpoints(files).filter(([id]) => id !== entry.id);
   return html`<div class="change-form">
     ${
       bases.length
@@ -174,7 +193,7 @@ export function extractForm(form, entry, files, edit) {
             "extract-base",
             t("extract.base"),
             form.others[0]?.id ?? "",
-            [["", t("option.choose")], ...bases.map(({ id, name }) => /** @type {[string, string]} */ ([id, name]))],
+            [["", t("option.choose")], ...bases],
             (id) => edit({ others: id ? [{ id, strength: 1 }] : [] }),
           )
         : html`<p class="fine">${t("extract.first")}</p>`
@@ -185,6 +204,12 @@ export function extractForm(form, entry, files, edit) {
     )}
     ${dtypeField(form, edit)}
   </div>`;
+}
+
+/** Ids and names of the open checkpoints. @param {import("../../types.d.ts").Entry[]} files */
+function checkpoints(files) {
+  const found = files.filter((file) => file.report?.kind === "checkpoint");
+  return found.map(({ id, name }) => /** @type {[string, string]} */ ([id, name]));
 }
 
 /**

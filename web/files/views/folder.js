@@ -3,7 +3,7 @@
 import { html, nothing } from "lit-html";
 import { formatBytes } from "../../core/format.js";
 import { copies, folderRows } from "../folder.js";
-import { familyName, t, word } from "../../words.js";
+import { familyName, say, t, word } from "../../words.js";
 import { check, cross, download, stop, warning } from "../../ui/icons.js";
 
 /** @typedef {import("../../types.d.ts").FolderTable} FolderTable */
@@ -164,7 +164,9 @@ function rowView({ id, path, summary, error }, current, twins, send) {
                   ${cell(summary)}
                 </td>`,
             )}`
-        : html`<td colspan=${columns().length + 1} class="fine">${error ? error.message : "…"}</td>`
+        : html`<td colspan=${columns().length + 1} class="fine">
+            ${error ? say(error.sentence ?? error.message) : "…"}
+          </td>`
     }
   </tr>`;
 }

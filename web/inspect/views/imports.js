@@ -1,7 +1,7 @@
 /** What the pickles inside a file would import, if a program ran them: worst first. */
 
 import { html, nothing } from "lit-html";
-import { t, word } from "../../words.js";
+import { say, t, word } from "../../words.js";
 import { fixButton } from "./fix.js";
 import { check, stop, warning } from "../../ui/icons.js";
 
@@ -40,7 +40,7 @@ function named(imports, verdict) {
   /** @type {Map<string, Set<string>>} */
   const places = new Map();
   for (const row of imports.filter((row) => row.verdict === verdict))
-    places.set(row.name, (places.get(row.name) ?? new Set()).add(row.place));
+    places.set(say(row.name), (places.get(say(row.name)) ?? new Set()).add(say(row.place)));
   return [...places];
 }
 

@@ -42,6 +42,13 @@ pub fn weights(groups: &[Group], family: &Detected) -> Vec<Vec<String>> {
     let found = family.found.iter().copied().chain(std::iter::repeat(None));
     let weights = |(group, found): (&Group, Option<ModuleMatch>)| {
         let Some(ModuleMatch { component, module, .. }) = found else { return vec![group.stem.clone()] };
+        let fused = match family.layers {
+            Some(Layers::Architecture(architecture, _)) => architecture.fused_by_trainer(&module.path),
+            _ => Vec::new(),
+        };
+        if !fused.is_empty() {
+            return fused.iter().map(|part| format!("{component}.{}", part.path)).collect();
+        }
         match parts.get(&(component, module.ldm.as_str())) {
             Some(parts) if module.path == module.ldm && !parts.contains(&module.path.as_str()) => {
                 parts.iter().map(|part| format!("{component}.{part}")).collect()

@@ -1,9 +1,11 @@
 //! `convert` command: key format, dtype, alpha and algorithm of an adapter.
 
-use crate::files;
+use crate::files::{self, FileError};
 use crate::output::{Output, size, thinned};
 use crate::values::{dtype, rank};
-use lora_loupe::edit::{AlphaPlace, ConvertOptions, ConvertPreview, Opened, Strengths, Target, convert};
+use lora_loupe::edit::{
+    AlphaPlace, ConvertOptions, ConvertPreview, Opened, Strengths, Target, convert, convert_with_base,
+};
 use lora_loupe::formats::Dtype;
 use pollster::block_on;
 use serde_json::json;
@@ -30,15 +32,21 @@ pub struct Arguments {
     /// `keep` alpha, or `bake` alpha / rank into the weights (default: as the key format expects)
     #[arg(long, value_name = "keep|bake", value_parser = alpha)]
     alpha: Option<AlphaPlace>,
-    /// Convert LoHa, LoKr and LoCon (Tucker) to plain LoRA
+    /// Convert LoHa, LoKr and LoCon (Tucker) to plain LoRA; with --base also OFT, BOFT, HRA, (IA)³, GLoRA and DoRA
     #[arg(long)]
     as_lora: bool,
+    /// Base model of algorithms that change its weights, for --as-lora: a .safetensors file or a diffusers folder
+    #[arg(long, value_name = "MODEL", requires = "as_lora")]
+    base: Option<PathBuf>,
     /// Rank of layers that have no exact LoRA
     #[arg(long, value_name = "N", value_parser = rank)]
     rank: Option<usize>,
     /// Block weights: IN04=0.5,MID=0,TE=1 or a list of 12, 17, 20 or 26 numbers
     #[arg(long, value_name = "LIST")]
     blocks: Option<Strengths>,
+    /// Move the blocks to a model that has this many, made by inserting blocks: 40 or 52 for Anima
+    #[arg(long, value_name = "N")]
+    to_blocks: Option<usize>,
     /// Drop unsupported and incomplete layers
     #[arg(long)]
     drop: bool,
@@ -66,7 +74,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let (path, companion) = files::adapter(&arguments.file);
     arguments.output.check(&[&path])?;
     let source = files::source(&path)?;
-    let opened = block_on(Opened::new(&files::name(&path), &source, companion.as_deref()))?;
+    let base = arguments.base.as_deref().map(|path| Ok::<_, FileError>((files::name(path), files::model(path)?)));
+    let base = base.transpose()?;
+    let base_files = base.as_ref().map(|(_, model)| model.model_files());
+    let base = base.as_ref().zip(base_files.as_deref()).map(|((name, model), files)| model.side(name, files));
+    let mut opened = block_on(Opened::new(&files::name(&path), &source, companion.as_deref()))?;
+    if let Some(base) = base {
+        opened = block_on(opened.on(base))?;
+    }
     let options = ConvertOptions {
         to: arguments.to,
         dtype: arguments.dtype,
@@ -77,9 +92,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         keep_leftovers: arguments.keep_leftovers,
         strengths: arguments.blocks.clone().unwrap_or_default(),
         without: arguments.without.clone(),
+        to_blocks: arguments.to_blocks,
         ..ConvertOptions::default()
     };
-    let conversion = block_on(convert(&opened, &options))?;
+    let conversion = match base {
+        Some(base) => block_on(convert_with_base(&opened, &options, base))?,
+        None => block_on(convert(&opened, &options))?,
+    };
     let outcome = arguments.output.write(|out| block_on(conversion.write(out)))?;
     if arguments.json {
         say!("{}", json!({ "file": opened.file, "preview": conversion.preview, "outcome": outcome }));

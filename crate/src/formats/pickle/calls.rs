@@ -1,8 +1,9 @@
 //! Globals and calls: recorded or rejected by name, never imported or executed.
 
 use super::super::FormatError;
-use super::globals::{COMPUTED, Danger, allow, danger};
+use super::globals::{Danger, allow, danger};
 use super::machine::{Machine, NOTHING};
+use super::names::COMPUTED;
 use super::value::{Id, Value};
 
 /// Maximum number of globals listed per pickle; one with tensors needs a dozen.

@@ -2,6 +2,7 @@
 //! and the modules that can run programs, open files or access the network, are dangerous.
 
 use super::super::FormatError;
+use super::names::COMPUTED;
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
@@ -15,9 +16,6 @@ pub enum Danger {
     /// It can run programs, open files or access the network.
     Dangerous,
 }
-
-/// Placeholder for the name of a global that the pickle computes instead of spelling it out.
-pub const COMPUTED: &str = "a function with a computed name";
 
 /// Globals that construct plain values or tensors: those of `torch.load(weights_only=True)`, and numpy's scalars and
 /// arrays. Any other could run code.

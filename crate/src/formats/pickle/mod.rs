@@ -6,11 +6,13 @@ mod escapes;
 mod globals;
 mod interpreter;
 mod machine;
+mod names;
 mod opcodes;
 mod scan;
 mod value;
 
 pub use globals::{Danger, danger};
 pub use interpreter::{imports, read};
+pub use names::global_name;
 pub use scan::{check_dangers, check_imports};
 pub use value::{Id, Pickle, Value};
