@@ -460,7 +460,7 @@ mod tests {
             assert_eq!(rows, parts, "{family} {path}");
             let modules = architecture.modules();
             let whole = modules.iter().find(|(_, module)| module.path == path).expect(path);
-            assert_eq!(whole.1.weight_shape()[0], rows.iter().sum(), "{family} {path}");
+            assert_eq!(whole.1.weight_shape()[0], rows.iter().sum::<usize>(), "{family} {path}");
             assert_eq!(architecture.naming(path), Some(ModuleSource::Extra));
         }
         assert!(Architecture::of("krea2")[0].fused_by_trainer("transformer_blocks.3.attn.to_q").is_empty());
