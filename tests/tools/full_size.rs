@@ -153,9 +153,14 @@ fn gain(name: &str) -> f32 {
     }
 }
 
-/// Returns an element of a bias: the log-variances of the VAE encoder are about -10, everything else is 0.
+/// Returns an element of a bias: the log-variances of the VAE encoder are about -10, and states of text encoders have a
+/// mean other than 0, which A1111's emphasis divides by; everything else is 0.
 fn bias(name: &str, at: usize) -> f32 {
-    if name == "first_stage_model.quant_conv.bias" && at >= 4 { -10.0 } else { 0.0 }
+    match name {
+        "first_stage_model.quant_conv.bias" if at >= 4 => -10.0,
+        _ if name.ends_with("final_layer_norm.bias") || name.ends_with("ln_final.bias") => -0.1,
+        _ => 0.0,
+    }
 }
 
 /// A case of tests/make/full_size.mjs.
