@@ -32,8 +32,10 @@ class Folder {
 }
 
 let left = Infinity;
+/** What writing throws then. */
+let fault = () => new Error('killed');
 const step = () => {
-  if (left-- <= 0) throw new Error('killed');
+  if (left-- <= 0) throw fault();
 };
 
 class Handle {
@@ -60,10 +62,11 @@ class Handle {
 }
 
 let root;
+let quota = 1e9;
 Object.defineProperty(globalThis, 'navigator', {
   configurable: true,
   value: {
-    storage: { getDirectory: async () => root, estimate: async () => ({ quota: 1e9, usage: 0 }) },
+    storage: { getDirectory: async () => root, estimate: async () => ({ quota, usage: 0 }) },
     locks: { request: async (_name, _options, act) => act({}) },
   },
 });
@@ -129,6 +132,8 @@ function serve(bytes, { most = Infinity, ranges = true, length = bytes.length } 
 beforeEach(() => {
   root = new Folder();
   left = Infinity;
+  quota = 1e9;
+  fault = () => new Error('killed');
 });
 
 it('keeps a download once it is whole, without an iterator over streams', async () => {
@@ -233,4 +238,27 @@ it('reads folders of earlier versions: whole ones, and ones to go on with', asyn
   await write('about.json', new TextEncoder().encode(JSON.stringify({ ...about, sha256: SHA })));
   await write('data', BYTES);
   assert.equal((await open('k')).size, 1000);
+});
+
+it('says that the disk is full, before or while it writes, and keeps what is whole', async () => {
+  serve(BYTES);
+  await ask('download', what);
+  const other = BYTES.map((byte) => 255 - byte);
+  serve(other);
+  quota = 999;
+  await assert.rejects(ask('download', what), { kind: 'library', message: /needs 1.0 KB, but only 999 bytes/ });
+  quota = 1e9;
+  fault = () => new DOMException('full', 'QuotaExceededError');
+  const said = new Set();
+  for (let writes = 0; (await list())[0].sha256 === SHA; writes++) {
+    assert.deepEqual(new Uint8Array(await (await open('k')).arrayBuffer()), BYTES, `after ${writes} writes`);
+    left = writes;
+    await ask('download', what).catch(({ message }) => said.add(message));
+    left = Infinity;
+  }
+  assert.ok(
+    [...said].some((message) => /gives no more room/.test(message)),
+    [...said].join('\n'),
+  );
+  assert.deepEqual(new Uint8Array(await (await open('k')).arrayBuffer()), other, 'in the end there is room');
 });

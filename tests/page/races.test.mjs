@@ -255,3 +255,23 @@ it('an edit that ends while another file is on show becomes a file of its own', 
   await page.until('three files', ({ files }) => files.length === 3 && files[2].status === 'read');
   assert.equal(page.state().selected, page.state().files[1].id);
 });
+
+it('a crash while an image is made is said, loses none that is there, and the next run opens the model anew', async () => {
+  const page = await openPage();
+  await page.withDemoLora();
+  await page.generated();
+  const { result, history } = page.state();
+  page.send({ type: 'form/changed', change: { seed: 7 } });
+  page.send({ type: 'run/generate' });
+  const drawing = await page.engine.waiting('generate');
+  page.engine.model = '';
+  page.engine.known.clear();
+  drawing.fail({ kind: 'crashed', message: 'out of memory' });
+  await page.until('its end', ({ run }) => run.status === 'idle');
+  assert.match(page.state().run.error.message, /out of memory/);
+  assert.equal(page.state().result, result);
+  assert.equal(page.state().history, history);
+  await page.generated();
+  assert.equal(page.state().run.error, null);
+  assert.equal(page.engine.calls.filter((call) => call === 'openModel').length, 2);
+});

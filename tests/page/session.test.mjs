@@ -41,6 +41,7 @@ it('a file that comes back takes its row of the stack again', async () => {
     drawings: [{ id: 7, image: image(), recipe: { prompt: 'x', seed: 1 }, loras: [] }],
   });
   assert.equal(page.state().history.items.length, 1);
+  page.send({ type: 'session/waiting', waiting: [], lost: ['mine.safetensors', 'other.safetensors'] });
   page.send({ type: 'files/dropped', files: [file('mine.safetensors')], folders: [], place: '' });
   await page.answer('inspect', { report: report('mine.safetensors'), fixes: [] });
   await page.until('its report', ({ files }) => files[0]?.status === 'read');
@@ -49,6 +50,7 @@ it('a file that comes back takes its row of the stack again', async () => {
   assert.deepEqual([mine.strength, mine.blocks], [0.4, 'MID=0']);
   assert.equal(form.prompt, 'a dog');
   assert.deepEqual(session.rows, []);
+  assert.deepEqual(session.lost, ['other.safetensors'], 'what was opened again is missed no more');
 });
 
 it('the LoRAs of a stack come back, and no other file takes a place in it, whichever is read first', async () => {

@@ -18,6 +18,10 @@ export function reduceApp(state, action) {
       const { waiting, lost } = action;
       return { ...state, session: { ...state.session, waiting, lost } };
     }
+    case "files/added":
+      return withoutLost(state, action.entry.name);
+    case "model/added":
+      return withoutLost(state, action.model.name);
     case "session/reopen":
       return { ...state, session: { ...state.session, waiting: [] } };
     case "session/dismiss":
@@ -37,4 +41,11 @@ export function reduceApp(state, action) {
     default:
       return state;
   }
+}
+
+/** What the user has opened again is missed no more. @param {State} state @param {string} name @returns {State} */
+function withoutLost(state, name) {
+  const { session } = state;
+  const lost = session.lost.filter((each) => each !== name);
+  return lost.length < session.lost.length ? { ...state, session: { ...session, lost } } : state;
 }

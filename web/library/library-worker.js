@@ -88,8 +88,9 @@ function download({ key, name, address, wanted }, onBytes) {
       await writeAbout(dir, about);
       await filled(dir, about, came, onBytes, signal);
     }).catch(async (thrown) => {
-      // What is whole stays, and half of another takes no room beside it.
-      if (about.file) await dir.removeEntry(partOf(about)).catch(() => {});
+      // What is whole stays, and half of another takes no room beside it; it may have become whole at the last moment.
+      const isHalf = about.file && (await readAbout(dir))?.file === about.file;
+      if (isHalf) await dir.removeEntry(partOf(about)).catch(() => {});
       throw thrown;
     });
   });
