@@ -105,8 +105,13 @@ impl Prepared {
 
     /// Times runs of the whole plan.
     pub async fn row(&self, gpu: &Gpu, group: &str, name: &str, roof: RooflinePeak) -> Result<Row, PipelineError> {
-        let rounds = gpu.time(BUDGET, &|| self.runner.run(gpu)).await?;
+        let rounds = self.time(gpu, BUDGET).await?;
         Ok(Row::new(group, name, rounds).with_flops(self.runner.flops(), roof))
+    }
+
+    /// Times runs of the whole plan, in milliseconds per round.
+    pub async fn time(&self, gpu: &Gpu, budget: BenchBudget) -> Result<Vec<f64>, PipelineError> {
+        Ok(gpu.time(budget, &|| self.runner.run(gpu)).await?)
     }
 
     /// Runs the plan and returns an output, for comparison with another implementation.
