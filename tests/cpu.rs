@@ -145,7 +145,7 @@ fn f16_and_bf16_weights_are_widened_and_rounded_like_the_definition() {
         };
         let runner = Runner::new(&plan, &resident, &Arena::new(&[&plan])).expect("a runner");
         let input = numbers(1, 3 * 7, 1.0, 0.0);
-        let rounded: Vec<f32> = parts[0].iter().map(|&value| storage.round(value)).collect();
+        let rounded: Vec<f32> = storage.rounded(&parts[0]);
         let mut give = |name: &str| Some(if name == "x" { input.clone() } else { rounded.clone() });
         runner.set("x", &input).expect("x");
         for strength in [0.3, 0.0] {
@@ -157,7 +157,7 @@ fn f16_and_bf16_weights_are_widened_and_rounded_like_the_definition() {
         }
         assert_eq!(folded.read(), rounded, "strength 0 is exact");
         let whole = Tensor::contiguous(&tensors).expect("contiguous parts").read();
-        assert_eq!(whole[5 * 7..], parts[1].iter().map(|&value| storage.round(value)).collect::<Vec<_>>());
+        assert_eq!(whole[5 * 7..], storage.rounded(&parts[1]));
         assert!(Tensor::contiguous(&[tensors[1].clone(), tensors[0].clone()]).is_none(), "in another order");
         assert!(tensors[0].write_at(30, &[0.0; 6]).is_err(), "a write past the end");
     }

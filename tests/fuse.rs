@@ -298,7 +298,7 @@ fn winograd_convolutions_support_prologue_and_epilogue() {
             let mut values = give(&plan);
             let mut rounded = |name: &str| {
                 let data = values(name)?;
-                Some(if name == "w" { data.into_iter().map(|value| storage.round(value)).collect() } else { data })
+                Some(if name == "w" { storage.rounded(&data) } else { data })
             };
             let wanted = &interpret(&plan, &mut rounded, &[]).expect("the plan runs")["y"];
             for style in [Style::Tiled, Style::Untiled] {

@@ -198,7 +198,7 @@ fn f16_and_bf16_tensors_are_read_widened_and_rounded_like_the_reference() {
             for storage in [Storage::F16, Storage::Bf16] {
                 // 5 x 7 elements: an odd count, so the last packed pair is half empty.
                 let (x, weight) = (numbers(1, 3 * 7, 1.0, 0.0), numbers(2, 5 * 7, 3.0, 0.0));
-                let rounded: Vec<f32> = weight.iter().map(|&value| storage.round(value)).collect();
+                let rounded: Vec<f32> = storage.rounded(&weight);
                 let resident = gpu.upload("weight", &weight, storage).expect("a tensor");
                 assert_eq!(gpu.read(&resident).await.expect("numbers"), rounded, "{storage:?} upload");
 
@@ -242,7 +242,7 @@ fn a_kernel_without_f16_support_is_refused() {
         let resident = |name: &str| (name == "weight").then(|| weight.clone());
         let refused =
             Runner::new(&gpu, &gpu.default_config(), &builder.finish(), &resident).await.err().expect("a refusal");
-        assert!(refused.to_string().contains("f16 or bf16"), "{refused}");
+        assert!(refused.to_string().contains("stored as F16"), "{refused}");
     });
 }
 
@@ -262,7 +262,7 @@ fn plan_outputs_need_a_tensor_with_the_same_storage() {
             let data = numbers(3, 5, 2.0, 0.1);
             let runner = Runner::new(&gpu, &gpu.default_config(), &plan, &|_| None).await.expect("a runner");
             runner.set(&gpu, "x", &data).expect("x");
-            let rounded: Vec<f32> = data.iter().map(|&value| storage.round(value)).collect();
+            let rounded: Vec<f32> = storage.rounded(&data);
             assert_eq!(runner.compute(&gpu, "wide").await.expect("numbers"), rounded, "{storage:?}");
 
             let bind_output = async |name: &str, plan: &Plan, stored| {

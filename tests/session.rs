@@ -2,7 +2,7 @@
 
 #![cfg(not(target_os = "wasi"))] // needs a GPU
 
-use lora_loupe::gpu::{F16_VARIANT, Gpu, KernelConfig, Style, TileChoice, Winograd};
+use lora_loupe::gpu::{F16_VARIANT, Gpu, KernelConfig, Style, TileChoice, WeightChoice, Winograd};
 use lora_loupe::pipeline::{AdapterChoice, GenerateInputs, Progress, Recipe, Shape, Stage};
 use lora_loupe::weights::LoadedAdapter;
 use lora_loupe_tests::cases::{case, cases, recipe};
@@ -68,20 +68,27 @@ async fn memory_is_as_planned(style: Style, winograd: Winograd) {
 fn adapter_memory_is_as_planned_and_is_released() {
     pollster::block_on(async {
         for names in [&["lora_a"][..], &["lora_b"], &["lora_a", "lora_c_kohya"]] {
-            for is_f16 in [false, true] {
-                adapter_memory_is_released(names, is_f16).await;
+            for (is_f16, weights) in [
+                (false, WeightChoice::Auto),
+                (true, WeightChoice::Auto),
+                (true, WeightChoice::F16),
+                (true, WeightChoice::Q8),
+                (true, WeightChoice::Q4),
+            ] {
+                adapter_memory_is_released(names, is_f16, weights).await;
             }
         }
     });
 }
 
-async fn adapter_memory_is_released(names: &[&str], is_f16: bool) {
+async fn adapter_memory_is_released(names: &[&str], is_f16: bool, weights: WeightChoice) {
     let open = async || {
         let mut session = match is_f16 {
             true => mini::stored(|_, numbers| (Dtype::F16, mini::halves(&numbers))).await,
             false => full().await,
         };
         session.config.f16_weights = is_f16;
+        session.config.weights = weights;
         session
     };
     let mut session = open().await;
@@ -123,10 +130,14 @@ async fn adapter_memory_is_released(names: &[&str], is_f16: bool) {
         ControlFlow::Continue(())
     };
     session.generate(&with_loras, &with(&loras), &mut on_progress).await.expect("an image");
-    assert_eq!(peak, need.total(), "{names:?}, f16 {is_f16}: {need:?}");
+    if weights != WeightChoice::Auto {
+        // Weights are folded one by one between two reports.
+        peak = gpu.resource_stats().peak_bytes;
+    }
+    assert_eq!(peak, need.total(), "{names:?}, f16 {is_f16}, {weights:?}: {need:?}");
     let after = latents(&mut session, &without, &with(&loras)).await;
     assert_eq!(after, latents(&mut open().await, &without, &GenerateInputs::default()).await, "{names:?}: bit-exact");
-    assert_eq!(gpu.resource_stats().bytes, bare.total(), "{names:?}, f16 {is_f16}: afterwards");
+    assert_eq!(gpu.resource_stats().bytes, bare.total(), "{names:?}, f16 {is_f16}, {weights:?}: afterwards");
 }
 
 #[test]

@@ -180,6 +180,7 @@ fn every_launch_binds_what_its_kernel_declares() {
     // Operations without goldens.
     steps.push((Widen {}.into(), vec![vec![8]]));
     steps.push((Narrow { storage: Storage::F16 }.into(), vec![vec![8]]));
+    steps.push((Narrow { storage: Storage::Q8 }.into(), vec![vec![256]]));
     let mut declared = BTreeMap::new();
     for ((op, inputs), (config, storage)) in steps.iter().flat_map(|step| configs.iter().map(move |c| (step, c))) {
         let inputs: Vec<&[usize]> = inputs.iter().map(Vec::as_slice).collect();

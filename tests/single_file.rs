@@ -346,11 +346,11 @@ fn weights_are_read_in_slices_and_reordered() {
         let file = TensorFile::open("model".into(), source.clone()).await.expect("a header");
         let mut model = Model::open_files("model", vec![file], Tokenizer::clip()).expect("a model");
         let gpu = Rc::new(Gpu::open().await.expect("a Vulkan device; software Vulkan counts"));
-        // 3x3, 320 to 4 channels: two slices of two rows.
-        let name = "unet.conv_out.weight";
-        let offset = offsets["model.diffusion_model.out.2.weight"];
-        let row = 9 * 320;
-        model.checkpoint.slice = 2 * row as u64 + 1;
+        // 3x3, 4 to 320 channels: slices of eight rows.
+        let name = "unet.conv_in.weight";
+        let offset = offsets["model.diffusion_model.input_blocks.0.0.weight"];
+        let (row, channels) = (9 * 4, 4);
+        model.checkpoint.slice = 8 * row as u64 + 1;
         source.max_read.set(0);
         for f16_weights in [false, true] {
             let config = KernelConfig { f16_weights, ..gpu.default_config() };
@@ -358,14 +358,14 @@ fn weights_are_read_in_slices_and_reordered() {
             let mut weights = Weights::default();
             weights.load(&device, &config, &model.checkpoint, name, Layout::Ohwi).await.expect("a tensor");
             let got = weights.get(name).expect("a weight").read().await.expect("numbers");
-            assert_eq!(got.len(), 4 * row);
+            assert_eq!(got.len(), 320 * row);
             for (at, &got) in got.iter().enumerate() {
-                let (output, tap, input) = (at / row, at / 320 % 9, at % 320);
+                let (output, tap, input) = (at / row, at / channels % 9, at % channels);
                 let wanted = number(offset + (output * row + input * 9 + tap) as u64);
                 assert_eq!(got, wanted, "element {at}, f16 weights: {f16_weights}");
             }
         }
-        assert_eq!(source.max_read.get(), 2 * 2 * row as u64, "bytes per read");
+        assert_eq!(source.max_read.get(), 2 * 8 * row as u64, "bytes per read");
     });
 }
 

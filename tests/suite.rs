@@ -29,6 +29,7 @@ mod pickles;
 mod precision;
 mod prompts;
 mod publishing;
+mod quantized;
 mod reported;
 mod reported_files;
 mod restore;

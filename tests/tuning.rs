@@ -137,7 +137,7 @@ fn the_number_of_channels_for_winograd_is_tuned() {
 
 #[test]
 #[cfg_attr(target_os = "wasi", ignore = "needs a GPU")]
-fn transposed_products_are_tuned_separately() {
+fn transposed_and_quantized_products_are_tuned_separately() {
     pollster::block_on(async {
         let gpu = Gpu::open().await.expect("a Vulkan device; software Vulkan counts");
         let plan = |transpose_b| {
@@ -150,9 +150,10 @@ fn transposed_products_are_tuned_separately() {
         };
         let plans = [plan(false), plan(true)];
         let storages = [Storage::F32; 3];
-        let pairs: Vec<(&Plan, &[Storage])> = plans.iter().map(|plan| (plan, &storages[..])).collect();
+        let quantized = [Storage::F32, Storage::Q8, Storage::F32];
+        let pairs: [(&Plan, &[Storage]); 3] = [(&plans[0], &storages), (&plans[1], &storages), (&plans[1], &quantized)];
         let untuned = gpu.default_config();
-        let config = tuned(&gpu, &untuned, &pairs, 2, &mut |_, _| ControlFlow::Continue(())).await;
+        let config = tuned(&gpu, &untuned, &pairs, 3, &mut |_, _| ControlFlow::Continue(())).await;
         assert_eq!(config.style, untuned.style, "tuning does not change the style");
     });
 }

@@ -112,8 +112,12 @@ impl Prepared {
     /// Times runs of the whole plan. `roof` is the device's peak, if it is known.
     pub async fn row(&self, group: &str, name: &str, roof: Option<RooflinePeak>) -> Result<Row, PipelineError> {
         let budget = if self.device.gpu().is_some() { BUDGET } else { CPU_BUDGET };
-        let rounds = self.device.time(budget, &self.runner).await?;
-        Ok(Row::new(group, name, rounds).with_flops(self.runner.flops(), roof))
+        Ok(Row::new(group, name, self.time(budget).await?).with_flops(self.runner.flops(), roof))
+    }
+
+    /// Times runs of the whole plan, in milliseconds per round.
+    pub async fn time(&self, budget: BenchBudget) -> Result<Vec<f64>, PipelineError> {
+        Ok(self.device.time(budget, &self.runner).await?)
     }
 
     /// Runs the plan and returns its output, for comparison with another implementation.

@@ -1,6 +1,6 @@
 //! CPU backend: runs the same plans as the GPU backend, with the kernels of the simd crate.
 //!
-//! Weights stay in the 16-bit type of their file and are widened in blocks; everything else is f32. Temporaries share
+//! Weights stay in their 16-bit or quantized type and are widened where they are packed; everything else is f32. Temporaries share
 //! slots as in GPU memory.
 
 mod kernels;

@@ -3,7 +3,7 @@
 use super::kernels::{self, Operand};
 use super::tensor::{Borrowed, Tensor};
 use crate::ops::Storage;
-use crate::plan::{Allocation, Plan, PlanError, Source, Value, ValueId, shared_slots, slot_order};
+use crate::plan::{Allocation, Plan, PlanError, Source, Value, ValueId, shared_slots, slot_order, slots_fit};
 use std::cell::RefCell;
 
 /// Buffers for the temporaries of plans that never run concurrently.
@@ -16,6 +16,12 @@ impl Arena {
     pub fn new(plans: &[&Plan]) -> Arena {
         let slots = shared_slots(plans).into_iter().map(|bytes| Tensor::new(bytes / 4, Storage::F32));
         Arena { slots: slots.collect() }
+    }
+
+    /// Returns whether another plan's temporaries fit its buffers.
+    pub fn fits(&self, plan: &Plan) -> bool {
+        let sizes: Vec<u64> = self.slots.iter().map(|slot| 4 * slot.len).collect();
+        slots_fit(plan, &sizes)
     }
 }
 

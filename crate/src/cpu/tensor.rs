@@ -1,7 +1,7 @@
 //! Tensors in host memory. Clones share their data; parts of a larger tensor share its buffer.
 
 use crate::num::host_len;
-use crate::ops::Storage;
+use crate::ops::{SUPERBLOCK, Storage};
 use crate::plan::PlanError;
 use crate::simd::Elements;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
@@ -15,6 +15,8 @@ enum Buffer {
     F32(Vec<f32>),
     /// f16 or bf16, by the tensor's storage type.
     Bits(Vec<u16>),
+    /// Superblocks.
+    Blocks(Vec<u8>),
 }
 
 /// A tensor in host memory.
@@ -36,6 +38,7 @@ impl Tensor {
         let buffer = match storage {
             Storage::F32 => Buffer::F32(vec![0.0; count]),
             Storage::F16 | Storage::Bf16 => Buffer::Bits(vec![0; count]),
+            Storage::Q8 | Storage::Q4 => Buffer::Blocks(vec![0; host_len(storage.bytes(len))]),
         };
         Tensor { buffer: Rc::new(RefCell::new(buffer)), offset: 0, len, storage }
     }
@@ -90,8 +93,22 @@ impl Tensor {
                 all[range].reinterpret_cast_mut::<half::bf16>().convert_from_f32_slice(data);
             }
             (Buffer::Bits(all), _) => all[range].reinterpret_cast_mut::<half::f16>().convert_from_f32_slice(data),
+            (Buffer::Blocks(all), storage) => {
+                let bytes = storage.blocks().map(|blocks| blocks.pack(data)).unwrap_or_default();
+                all[self.superblocks(range)?].copy_from_slice(&bytes);
+            }
         }
         Ok(())
+    }
+
+    /// Returns the bytes of a range of elements, which must be whole superblocks.
+    fn superblocks(&self, range: Range<usize>) -> Result<Range<usize>, PlanError> {
+        if [range.start, range.end].iter().any(|at| !at.is_multiple_of(SUPERBLOCK)) {
+            let (plan, name) = ("the weights".into(), "an upload of whole superblocks".into());
+            return Err(PlanError::Length { plan, name, found: range.len() as u64, wanted: self.len });
+        }
+        let bytes = |at: usize| host_len(self.storage.bytes(at as u64));
+        Ok(bytes(range.start)..bytes(range.end))
     }
 
     /// Writes raw bits to an f16 or bf16 tensor from index `first` on.
@@ -115,6 +132,13 @@ impl Tensor {
         match from.borrow().elements() {
             Elements::F32(data) => self.write_at(0, data),
             Elements::F16(bits) | Elements::Bf16(bits) => self.write_u16_at(0, bits),
+            Elements::Q8(bytes) | Elements::Q4(bytes) => {
+                let range = self.superblocks(self.range(0, host_len(from.len))?)?;
+                if let Buffer::Blocks(all) = &mut *self.buffer.borrow_mut() {
+                    all[range].copy_from_slice(bytes);
+                }
+                Ok(())
+            }
         }
     }
 
@@ -153,6 +177,11 @@ impl Borrowed<'_> {
             (Buffer::F32(all), _) => Elements::F32(&all[self.range.clone()]),
             (Buffer::Bits(all), Storage::Bf16) => Elements::Bf16(&all[self.range.clone()]),
             (Buffer::Bits(all), _) => Elements::F16(&all[self.range.clone()]),
+            (Buffer::Blocks(all), storage) => {
+                let bytes = |at: usize| host_len(storage.bytes(at as u64));
+                let bytes = &all[bytes(self.range.start)..bytes(self.range.end)];
+                if storage == Storage::Q8 { Elements::Q8(bytes) } else { Elements::Q4(bytes) }
+            }
         }
     }
 }

@@ -22,6 +22,14 @@ impl Arena {
             Device::Cpu(_) => Arena::Cpu(cpu::Arena::new(plans)),
         })
     }
+
+    /// Returns whether another plan's temporaries fit its buffers.
+    pub fn fits(&self, plan: &Plan) -> bool {
+        match self {
+            Arena::Gpu(arena) => arena.fits(plan),
+            Arena::Cpu(arena) => arena.fits(plan),
+        }
+    }
 }
 
 /// A plan with its tensors on a device.
@@ -45,7 +53,7 @@ impl Runner {
         Runner::with_arena(device, plan, resident, &arena).await
     }
 
-    /// Like [`Runner::new`], with temporaries in an arena that several plans share, this one among them.
+    /// Like [`Runner::new`], with temporaries in an arena that several plans share and that they fit.
     pub async fn with_arena(
         device: &Device,
         plan: &Plan,

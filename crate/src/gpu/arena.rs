@@ -5,7 +5,7 @@ use super::device::{Gpu, GpuError, Tensor};
 use super::kernel::SCRATCH;
 use super::lower::lower_step;
 use crate::ops::Storage;
-use crate::plan::{Plan, shared_slots, slot_order};
+use crate::plan::{Plan, shared_slots, slot_order, slots_fit};
 
 /// Buffers for the temporaries of plans that never run concurrently, and the kernel configuration of these plans.
 pub struct Arena {
@@ -48,6 +48,12 @@ impl Arena {
             Ok(Arena { slots: tensors(slots)?, scratch: tensors(scratch)?, config: config.clone() })
         };
         gpu.with_error_scopes("temporaries", create).await
+    }
+
+    /// Returns whether another plan's temporaries fit its buffers.
+    pub fn fits(&self, plan: &Plan) -> bool {
+        let sizes: Vec<u64> = self.slots.iter().map(|slot| slot.bytes).collect();
+        slots_fit(plan, &sizes) && Arena::scratch(&[plan], &self.config).is_empty()
     }
 
     /// Returns the total size in bytes of an arena for these plans with this configuration.

@@ -17,6 +17,8 @@ pub struct KernelConfig {
     pub style: Style,
     /// Whether 16-bit weights stay f16 or bf16 on the GPU: halves memory, adds a conversion per load.
     pub f16_weights: bool,
+    /// Choice of the storage of weights, which may override `f16_weights`.
+    pub weights: WeightChoice,
     /// Whether matmul and convolution may multiply in f16 in plans that allow it. Requires `shader-f16`.
     pub f16_math: bool,
     /// Use of Winograd's algorithm for convolutions in plans that allow it.
@@ -25,6 +27,22 @@ pub struct KernelConfig {
     pub subgroups: bool,
     /// Tile shape selection.
     pub tiles: TileChoice,
+}
+
+/// Choice of the storage of a model's weights. All but `Auto` save memory: what adapters change is read again from the
+/// files whenever strengths change, instead of being kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WeightChoice {
+    /// As [`KernelConfig::f16_weights`] says, which suits the device.
+    #[default]
+    Auto,
+    /// Matrices in 16 bits.
+    F16,
+    /// Matrices in blocks of 8-bit integers, except first and last layers and the VAE's.
+    Q8,
+    /// The same with 4-bit integers.
+    Q4,
 }
 
 /// Which convolutions use Winograd's algorithm.
@@ -78,6 +96,7 @@ impl KernelConfig {
         workgroup_memory: MIN_WORKGROUP_MEMORY,
         style: Style::Tiled,
         f16_weights: true,
+        weights: WeightChoice::Auto,
         f16_math: false,
         winograd: Winograd::ByStyle,
         subgroups: false,
@@ -87,6 +106,11 @@ impl KernelConfig {
     /// The CPU, whose plans are those of an untuned GPU without Winograd's algorithm and without fused layer norms.
     pub const CPU: KernelConfig =
         KernelConfig { style: Style::Untiled, winograd: Winograd::Disabled, ..KernelConfig::BASELINE };
+
+    /// Returns whether memory is saved; see [`WeightChoice`].
+    pub fn saves_memory(&self) -> bool {
+        self.weights != WeightChoice::Auto
+    }
 
     /// Returns the configuration with a tuning result, unless Winograd's algorithm is disabled: that stays.
     pub fn with_tuning(mut self, tuning: Tuning) -> KernelConfig {

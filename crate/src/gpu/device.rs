@@ -1,10 +1,10 @@
 //! The GPU device: adapter selection, buffers, transfers and the pipeline cache.
 
-use super::config::{KernelConfig, TileChoice, Winograd};
+use super::config::{KernelConfig, TileChoice, WeightChoice, Winograd};
 use super::kernel::{Launch, LaunchError, Scalar, Style};
 use super::kernels::Kernel;
 use super::wgsl;
-use crate::ops::Storage;
+use crate::ops::{SUPERBLOCK, Storage};
 use serde::Serialize;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -46,9 +46,9 @@ pub enum GpuError {
     /// Wrong storage type.
     #[error("`{name}` is stored in GPU memory as {found:?}, but must be {wanted:?}")]
     StorageMismatch { name: String, found: Storage, wanted: Storage },
-    /// A write past a tensor's end or to half of a word.
+    /// A write past a tensor's end, or to half of a word or a part of a superblock.
     #[error(
-        "cannot write {count} elements at offset {first} of a {storage:?} tensor with {len} elements: the range must lie within the tensor, and 16-bit elements must be written in whole pairs"
+        "cannot write {count} elements at offset {first} of a {storage:?} tensor with {len} elements: the range must lie within the tensor, 16-bit elements must be written in whole pairs, and blocks in whole superblocks"
     )]
     Write { first: u64, count: u64, len: u64, storage: Storage },
     /// An error reported by the driver: a bug in this program or in the driver.
@@ -86,6 +86,8 @@ pub struct ResourceStats {
     pub pipelines: usize,
     /// Bytes of live buffers.
     pub bytes: u64,
+    /// Maximum of these bytes so far.
+    pub peak_bytes: u64,
 }
 
 /// Destroys a buffer and subtracts its bytes from the count when the last clone is dropped. A browser would keep
@@ -221,6 +223,7 @@ impl Gpu {
             workgroup_memory: self.workgroup_memory,
             style: if self.info.software { Style::Untiled } else { Style::Tiled },
             f16_weights: !self.info.software,
+            weights: WeightChoice::Auto,
             f16_math: self.info.shader_f16,
             winograd: Winograd::ByStyle,
             subgroups: self.has_subgroups,
@@ -299,7 +302,7 @@ impl Gpu {
     pub(super) fn bytes(&self, len: u64, storage: Storage) -> u64 {
         match storage {
             Storage::F32 => len.max(1) * self.scalar.bytes(),
-            f16_or_bf16 => f16_or_bf16.bytes(len.max(1)),
+            smaller => smaller.bytes(len.max(1)),
         }
         .next_multiple_of(16)
     }
@@ -307,7 +310,9 @@ impl Gpu {
     /// Counts a buffer as created, and as live until the last clone of the returned guard is dropped.
     pub(super) fn track_buffer(&self, buffer: &wgpu::Buffer) -> Rc<AllocationGuard> {
         let stats = self.stats.get();
-        self.stats.set(ResourceStats { buffers: stats.buffers + 1, bytes: stats.bytes + buffer.size(), ..stats });
+        let bytes = stats.bytes + buffer.size();
+        let peak_bytes = stats.peak_bytes.max(bytes);
+        self.stats.set(ResourceStats { buffers: stats.buffers + 1, bytes, peak_bytes, ..stats });
         Rc::new(AllocationGuard { buffer: buffer.clone(), stats: self.stats.clone() })
     }
 
@@ -327,8 +332,8 @@ impl Gpu {
         self.write_at(tensor, 0, data)
     }
 
-    /// Writes elements of a tensor from index `first` on. For f16 and bf16 tensors `first` must be even, and an odd
-    /// count is allowed only at the tensor's end.
+    /// Writes elements of a tensor from index `first` on. For f16 and bf16 tensors `first` must be even, for those in
+    /// blocks a multiple of [`SUPERBLOCK`], and other counts are allowed only at the tensor's end.
     pub fn write_at(&self, tensor: &Tensor, first: u64, data: &[f32]) -> Result<(), GpuError> {
         match (tensor.storage, self.scalar) {
             (Storage::F32, Scalar::F32) => self.write_elements(tensor, first, data, 0.0),
@@ -340,7 +345,20 @@ impl Gpu {
                 let data: Vec<half::bf16> = data.iter().map(|&value| half::bf16::from_f32(value)).collect();
                 self.write_elements(tensor, first, &data, half::bf16::ZERO)
             }
+            (Storage::Q8 | Storage::Q4, _) => self.write_blocks(tensor, first, data),
         }
+    }
+
+    /// Quantizes and writes whole superblocks; the one at the tensor's end may be incomplete.
+    fn write_blocks(&self, tensor: &Tensor, first: u64, data: &[f32]) -> Result<(), GpuError> {
+        let end = first.checked_add(data.len() as u64).filter(|&end| end <= tensor.len);
+        let is_whole = data.len().is_multiple_of(SUPERBLOCK) || end == Some(tensor.len);
+        if end.is_none() || !first.is_multiple_of(SUPERBLOCK as u64) || !is_whole {
+            return Err(write_error(tensor, first, data.len()));
+        }
+        let bytes = tensor.storage.blocks().map(|blocks| blocks.pack(data)).unwrap_or_default();
+        self.queue.write_buffer(&tensor.buffer, tensor.offset + tensor.storage.bytes(first), &bytes);
+        Ok(())
     }
 
     /// Creates a tensor with the given elements, converted to `storage`.
@@ -354,7 +372,7 @@ impl Gpu {
     /// tensor's end.
     pub fn write_u16_at(&self, tensor: &Tensor, first: u64, bits: &[u16]) -> Result<(), GpuError> {
         match tensor.storage {
-            Storage::F32 => Err(write_error(tensor, first, bits.len())),
+            Storage::F32 | Storage::Q8 | Storage::Q4 => Err(write_error(tensor, first, bits.len())),
             Storage::F16 | Storage::Bf16 => self.write_elements(tensor, first, bits, 0),
         }
     }

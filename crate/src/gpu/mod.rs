@@ -20,7 +20,7 @@ mod variants;
 pub mod wgsl;
 
 pub use arena::Arena;
-pub use config::{KernelConfig, TileChoice, Tuning, Winograd};
+pub use config::{KernelConfig, TileChoice, Tuning, WeightChoice, Winograd};
 pub use device::{Gpu, GpuError, GpuInfo, ResourceStats, Tensor};
 pub use kernel::{Launch, Scalar, Style};
 pub use kernels::Kernel;

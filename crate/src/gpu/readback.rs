@@ -3,7 +3,7 @@
 use super::device::{Gpu, GpuError, Tensor};
 use super::kernel::Scalar;
 use crate::num::host_len;
-use crate::ops::Storage;
+use crate::ops::{Blocks, Storage};
 
 /// Maximum size of the cached staging buffer; larger ones are created for each read.
 const MAX_CACHED_BYTES: u64 = 16 << 20;
@@ -37,6 +37,7 @@ impl Gpu {
         let view = staging
             .get_mapped_range(..)
             .map_err(|error| GpuError::Fault { what: "readback".into(), message: error.to_string() })?;
+        let len = host_len(tensor.len);
         let mut data: Vec<f32> = match (tensor.storage, self.scalar()) {
             (Storage::F32, Scalar::F32) => bytemuck::pod_collect_to_vec(&view[..]),
             (Storage::F16, _) | (Storage::F32, Scalar::F16) => {
@@ -45,8 +46,10 @@ impl Gpu {
             (Storage::Bf16, _) => {
                 bytemuck::pod_collect_to_vec::<u8, half::bf16>(&view[..]).into_iter().map(half::bf16::to_f32).collect()
             }
+            (Storage::Q8, _) => Blocks::Q8.unpack(&view[..], len),
+            (Storage::Q4, _) => Blocks::Q4.unpack(&view[..], len),
         };
-        data.truncate(host_len(tensor.len));
+        data.truncate(len);
         drop(view);
         staging.unmap();
         if size <= MAX_CACHED_BYTES {

@@ -11,6 +11,7 @@
 mod add;
 mod attention;
 mod axpy;
+mod blocks;
 mod concat;
 mod conv2d;
 mod epilogue;
@@ -37,6 +38,7 @@ mod widen;
 pub use add::{Add, Broadcast};
 pub use attention::{Attention, QkvSlice};
 pub use axpy::Axpy;
+pub use blocks::{BLOCK, Blocks, SUPERBLOCK};
 pub use concat::Concat;
 pub use conv2d::Conv2d;
 pub use epilogue::Epilogue;

@@ -3,7 +3,7 @@
 use super::{Operation, ShapeError, View};
 use serde::{Deserialize, Serialize};
 
-/// x unchanged; the kernel converts from the storage type, f16 or bf16.
+/// x unchanged; the kernel converts from the storage type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Widen {}
 

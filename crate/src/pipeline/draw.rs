@@ -8,7 +8,9 @@ use super::progress::{Report, Stage};
 use super::request::{Request, Start};
 use super::session::Session;
 use crate::device::Runner;
+use crate::model::Component;
 use crate::samplers::Outputs;
+use crate::weights::{FoldTarget, LoadedAdapter, Strength};
 
 impl Session {
     /// Runs what remains of a pass and returns its pixels (B, H, W, 3), or nothing without `needs_pixels`.
@@ -21,7 +23,7 @@ impl Session {
     ) -> Result<Vec<f32>, PipelineError> {
         let prompts = self.encode_all_prompts(request, latents, report).await?;
         let runners = self.prepare(request.shape, report).await?;
-        self.apply_adapters(request, latents, report).await?;
+        self.apply_adapters(request, latents, &[Component::Unet], report).await?;
         if request.preview && self.previewer.is_none() {
             self.previewer = Some(self.make_previewer().await?);
         }
@@ -34,16 +36,36 @@ impl Session {
         self.decode(&runners.decoder, latents, request.shape.images, report).await
     }
 
-    /// Folds the adapters into the weights, with their strengths at the next call.
+    /// Folds the adapters into the weights of these components, with their strengths at the next call; see
+    /// [`Session::fold`].
     pub(super) async fn apply_adapters(
         &mut self,
         request: &Request<'_>,
         latents: &Latents,
+        components: &[Component],
         report: Report<'_>,
     ) -> Result<(), PipelineError> {
         report(Stage::Adapters, 0, request.chosen.len(), None)?;
         let strengths = request.strengths(latents.relative_call(), latents.calls());
-        Ok(self.weights.apply(&self.device, &self.config, &self.model.checkpoint, &strengths).await?)
+        self.fold(&strengths, components, report).await
+    }
+
+    /// Folds adapters with these strengths into the weights of these components; into all weights if memory is not
+    /// saved.
+    pub(super) async fn fold(
+        &mut self,
+        adapters: &[(&LoadedAdapter, Strength)],
+        components: &[Component],
+        report: Report<'_>,
+    ) -> Result<(), PipelineError> {
+        let checkpoint = &self.model.checkpoint;
+        if !self.config.saves_memory() {
+            return Ok(self.weights.apply(&self.device, &self.config, checkpoint, adapters).await?);
+        }
+        let arena = self.runners.as_deref().map(|runners| &runners.arena);
+        let target = FoldTarget { device: &self.device, config: &self.config, checkpoint, arena };
+        let mut on_tensor = |done: usize, all: usize| report(Stage::Adapters, done, all, None);
+        self.weights.apply_streamed(&target, adapters, components, &mut on_tensor).await
     }
 
     /// Runs the denoising loop. Latents change only when a call is complete, so that a failed call can be
@@ -82,7 +104,7 @@ impl Session {
             report(Stage::Denoise, call - first, calls - first, latents.preview.as_ref())?;
             let changed = request.strengths(call - first, calls - first);
             if changed.iter().map(|(_, strength)| strength).ne(strengths.iter().map(|(_, strength)| strength)) {
-                self.weights.apply(&self.device, &self.config, &self.model.checkpoint, &changed).await?;
+                self.fold(&changed, &[Component::Unet], report).await?;
                 strengths = changed;
                 // Keys and values of the text depend on the weights.
                 latents.bound_segment = None;

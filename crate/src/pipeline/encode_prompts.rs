@@ -9,6 +9,7 @@ use super::request::Request;
 use super::session::Session;
 use super::spec::{EncodePrompts, EncodedPrompt, EncodedText};
 use crate::device::{Arena, Runner};
+use crate::model::Component;
 use crate::plan::Plan;
 use std::rc::Rc;
 
@@ -43,7 +44,7 @@ const MAX_CACHED_PROMPTS: usize = 8;
 
 impl Session {
     /// Encodes the prompts of a pass. The text encoders' weights are in GPU memory only while they are needed, or while
-    /// an adapter changes them.
+    /// an adapter changes them and memory is not saved.
     pub(super) async fn encode_all_prompts(
         &mut self,
         request: &Request<'_>,
@@ -53,11 +54,14 @@ impl Session {
         let plans = text_plans(&self.model, request.shape)?;
         let plans: Vec<&Plan> = plans.iter().collect();
         let is_changed = request.chosen.iter().any(|chosen| chosen.adapter.changes_text_encoder());
-        if is_changed {
+        let are_kept = is_changed && !self.config.saves_memory();
+        let components: Vec<Component> =
+            self.model.spec.text_encoders().iter().map(|encoder| encoder.component).collect();
+        if are_kept {
             // An adapter is folded into all of its layers at once, so the UNet's weights must be loaded too.
             self.load(&plans, report).await?;
             self.prepare(request.shape, report).await?;
-            self.apply_adapters(request, latents, report).await?;
+            self.apply_adapters(request, latents, &components, report).await?;
         }
         let script = &request.script;
         let empty = PromptLine::new(vec![(0, String::new())], Role::Prompt);
@@ -79,7 +83,12 @@ impl Session {
         if !missing.is_empty() {
             if !is_changed {
                 self.weights.restore_any(&plans)?;
+            }
+            if !are_kept {
                 self.load(&plans, report).await?;
+            }
+            if is_changed && !are_kept {
+                self.apply_adapters(request, latents, &components, report).await?;
             }
             report(Stage::Text, 0, 1, None)?;
             fresh = self.encode_lines(request, &plans, &missing, report).await?;
@@ -95,7 +104,7 @@ impl Session {
             self.prompt_cache.push((key, encoded.clone()));
         }
         self.prompt_cache.drain(..self.prompt_cache.len().saturating_sub(MAX_CACHED_PROMPTS));
-        if !is_changed {
+        if !are_kept {
             self.weights.release(&plans)?;
         }
         let empty = if is_filled_up { encoded.pop() } else { None };

@@ -5,7 +5,7 @@ use super::model::Model;
 use super::shape::Shape;
 use crate::device;
 use crate::gpu::{Arena, KernelConfig, Runner, Style};
-use crate::plan::Plan;
+use crate::plan::{Plan, shared_slots};
 use crate::weights::{LoadedAdapter, fold_bytes};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 pub struct Runners {
     /// Shape that they are planned for.
     pub shape: Shape,
+    /// Their temporaries.
+    pub arena: device::Arena,
     /// The denoiser's timestep-independent part, which runs once per prompt: keys and values of cross-attention.
     pub texts: device::Runner,
     /// The rest of the denoiser, which runs at each call.
@@ -136,7 +138,7 @@ pub struct MemoryRequirements {
     /// Inputs, outputs and kernel parameters.
     pub others: u64,
     /// Adapters: original copies of the weights that they change, their factors, and the temporaries of
-    /// folding.
+    /// folding; for one weight at a time if memory is saved.
     pub adapters: u64,
 }
 
@@ -146,7 +148,7 @@ impl MemoryRequirements {
     fn of(model: &Model, plans: &[&Plan], config: &KernelConfig) -> Result<MemoryRequirements, PipelineError> {
         let mut weights = BTreeMap::new();
         for plan in plans {
-            weights.extend(model.checkpoint.resident_bytes(plan, config.f16_weights)?);
+            weights.extend(model.checkpoint.resident_bytes(plan, config)?);
         }
         // Outputs of the first plan are inputs of the others.
         let is_output = |name: &str| plans[0].outputs.iter().any(|(output, _)| output == name);
@@ -185,8 +187,8 @@ impl Model {
     }
 
     /// Returns the peak memory for generating a first image with these adapters: that of prompt encoding or
-    /// that of the rest, for which the text encoders are released. If an adapter changes the text encoders
-    /// they stay, and everything is resident at once.
+    /// that of the rest, for which the text encoders are released. If an adapter changes the text encoders and memory is
+    /// not saved, they stay, and everything is resident at once.
     pub fn memory_need(
         &self,
         shape: Shape,
@@ -196,11 +198,17 @@ impl Model {
         let text = text_plans(self, shape)?;
         let rest = ImagePlans::new(self, shape, config)?.into_list();
         let need = |plans: &[Plan]| MemoryRequirements::of(self, &plans.iter().collect::<Vec<_>>(), config);
-        let (text_need, mut rest_need) = (need(&text)?, need(&rest)?);
+        let (mut text_need, mut rest_need) = (need(&text)?, need(&rest)?);
         let changes_text = adapters.iter().any(|adapter| adapter.changes_text_encoder());
-        let kept: Vec<&Plan> = text.iter().filter(|_| changes_text).chain(&rest).collect();
-        rest_need.adapters = fold_bytes(&self.checkpoint, adapters, &kept, config)?;
-        Ok(match changes_text {
+        let is_kept = changes_text && !config.saves_memory();
+        let kept: Vec<&Plan> = text.iter().filter(|_| is_kept).chain(&rest).collect();
+        let arena = shared_slots(&rest.iter().collect::<Vec<_>>());
+        rest_need.adapters = fold_bytes(&self.checkpoint, adapters, &kept, &arena, config)?;
+        if config.saves_memory() {
+            let text: Vec<&Plan> = text.iter().collect();
+            text_need.adapters = fold_bytes(&self.checkpoint, adapters, &text, &[], config)?;
+        }
+        Ok(match is_kept {
             true => MemoryRequirements {
                 weights: text_need.weights + rest_need.weights,
                 temporaries: text_need.temporaries + rest_need.temporaries,

@@ -32,7 +32,7 @@ impl Session {
     async fn tune(&mut self, plans: &[&Plan], report: Report<'_>) -> Result<(), PipelineError> {
         let storages = plans
             .iter()
-            .map(|plan| self.model.checkpoint.storages(plan, self.config.f16_weights))
+            .map(|plan| self.model.checkpoint.storages(plan, &self.config))
             .collect::<Result<Vec<_>, _>>()?;
         let pairs: Vec<(&Plan, &[_])> = plans.iter().copied().zip(storages.iter().map(Vec::as_slice)).collect();
         let Some(gpu) = self.gpu().cloned() else { return Ok(()) };
@@ -74,7 +74,7 @@ impl Session {
         };
         let list: Vec<_> = plans
             .into_iter()
-            .filter_map(|plan| Some((self.model.checkpoint.storages(&plan, config.f16_weights).ok()?, plan)))
+            .filter_map(|plan| Some((self.model.checkpoint.storages(&plan, &config).ok()?, plan)))
             .collect();
         async move {
             for (storages, plan) in list {
@@ -107,7 +107,7 @@ impl Session {
             Runner::with_arena(&self.device, plan, &tensor, &arena).await
         };
         let texts = compile(&plans.texts, None).await?;
-        let runners = Rc::new(Runners {
+        let runners = Runners {
             shape,
             // The rest of the denoiser reads the outputs of the first plan.
             denoiser: compile(&plans.denoiser, Some(&texts)).await?,
@@ -117,7 +117,9 @@ impl Session {
                 None => None,
             },
             texts,
-        });
+            arena,
+        };
+        let runners = Rc::new(runners);
         self.runners = Some(runners.clone());
         Ok(runners)
     }

@@ -49,7 +49,7 @@ impl Session {
     /// Tunes the kernels of one network, on any device.
     pub async fn probe_tuning(&mut self, network: Network) -> Result<(), PipelineError> {
         let plan = self.plan(network)?.fuse_epilogues();
-        let storages = self.model.checkpoint.storages(&plan, self.config.f16_weights)?;
+        let storages = self.model.checkpoint.storages(&plan, &self.config)?;
         let plans: [(&Plan, &[_]); 1] = [(&plan, &storages)];
         if let Some(gpu) = self.gpu() {
             self.config = gpu.tune_all(&self.config, &plans, &mut |_, _| ControlFlow::Continue(())).await?;

@@ -7,6 +7,7 @@ use super::session::Session;
 use super::shape::Shape;
 use crate::device::Runner;
 use crate::gpu::BenchBudget;
+use crate::model::Component;
 use crate::num::to_count;
 use crate::weights::{LoadedAdapter, Strength};
 use web_time::Instant;
@@ -76,7 +77,7 @@ impl Session {
             let strength = 0.1 * (round + 1) as f32;
             let round_start = Instant::now();
             let strength = Strength { unet: strength, text: strength, blocks: Default::default() };
-            self.weights.apply(&self.device, &self.config, &self.model.checkpoint, &[(adapter, strength)]).await?;
+            self.fold(&[(adapter, strength)], &[Component::Unet], &mut |_, _, _, _| Ok(())).await?;
             self.device.finished().await?;
             if round > 0 {
                 rounds.push(round_start.elapsed().as_secs_f64() * 1e3);

@@ -42,6 +42,12 @@ pub fn shared_slots(plans: &[&Plan]) -> Vec<u64> {
     sizes
 }
 
+/// Returns whether a plan's slots fit buffers of these sizes, in descending order.
+pub fn slots_fit(plan: &Plan, buffers: &[u64]) -> bool {
+    let slots = shared_slots(&[plan]);
+    slots.len() <= buffers.len() && slots.iter().zip(buffers).all(|(slot, buffer)| slot <= buffer)
+}
+
 /// Returns the index of each slot's buffer among [`shared_slots`]: the largest slot has the largest buffer.
 pub fn slot_order(slots: &[u64]) -> Vec<usize> {
     let mut by_size: Vec<usize> = (0..slots.len()).collect();

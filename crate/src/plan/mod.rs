@@ -21,7 +21,7 @@ mod vae;
 pub use builder::Builder;
 pub use clip::{TextOutput, text_encoder};
 pub use interpret::{interpret, interpret_values};
-pub use memory::{Allocation, Memory, shared_slots, slot_order};
+pub use memory::{Allocation, Memory, shared_slots, slot_order, slots_fit};
 pub use unet::{UNET_VARYING, unet, unet_layer};
 pub use upscaler::{UPSCALER, upscaler, upscaler_strip};
 pub use vae::{vae_decoder, vae_encoder, vae_strip};

@@ -5,14 +5,23 @@ use super::WeightsError;
 use crate::adapters::stored_part;
 use crate::device::Tensor;
 use crate::formats::{ByteSource, Dtype, Header, TensorInfo, read_header};
+use crate::gpu::{KernelConfig, WeightChoice};
 use crate::linalg::transposed;
 use crate::model::{Component, Module, TensorLocation};
 use crate::num::{host_len, numel};
-use crate::ops::Storage;
-use crate::plan::{Layout, Plan, Source};
+use crate::ops::{BLOCK, SUPERBLOCK, Storage};
+use crate::plan::{Layout, Plan, Source, Value};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
+
+/// Tensors that are never quantized: few, and what they lose reaches every pixel.
+const UNQUANTIZED: [&str; 5] =
+    ["vae.", "unet.conv_in.", "unet.conv_out.", "unet.time_embedding.", "unet.add_embedding."];
+/// Multiple of the superblocks of a part that is bound by itself: WebGPU aligns bindings to 256 bytes.
+const CONTIGUOUS_SUPERBLOCKS: u64 = 16;
+/// Multiple of the rows of an upload's slices.
+const SLICE_ROWS: u64 = 8;
 
 /// A file of tensors and its header.
 pub struct TensorFile {
@@ -72,7 +81,7 @@ fn scale<'a>(header: &'a Header, key: &str) -> Option<&'a TensorInfo> {
 pub struct Checkpoint {
     places: HashMap<String, Place>,
     shapes: BTreeMap<String, Vec<usize>>,
-    /// Maximum number of elements per slice of an upload; a slice has at least two rows.
+    /// Maximum number of elements per slice of an upload; a slice has at least [`SLICE_ROWS`].
     pub slice: u64,
 }
 
@@ -168,12 +177,17 @@ impl Checkpoint {
         })
     }
 
-    /// Returns the storage of a tensor: matrices and kernels in the 16-bit type of their file, f8 and quantized ones as
-    /// f16; vectors, embeddings and other dtypes as f32. Only the products of quantized elements with their scales are
-    /// rounded.
-    fn storage(&self, name: &str) -> Result<Storage, WeightsError> {
+    /// Returns whether a tensor is a matrix or a convolution's filters, not an embedding.
+    fn is_matrix(&self, name: &str) -> bool {
+        self.shape(name).is_some_and(|shape| shape.len() >= 2) && !name.contains("embeddings.")
+    }
+
+    /// Returns the storage of a tensor without a choice: matrices and kernels in the 16-bit type of their file, f8 and
+    /// quantized ones as f16; vectors, embeddings and other dtypes as f32. Only the products of quantized elements with
+    /// their scales are rounded.
+    pub(super) fn lossless(&self, name: &str) -> Result<Storage, WeightsError> {
+        let is_matrix = self.is_matrix(name);
         let tensor = &self.place(name)?.tensor;
-        let is_matrix = self.shape(name).is_some_and(|shape| shape.len() >= 2) && !name.contains("embeddings.");
         Ok(match tensor.dtype {
             _ if is_matrix && tensor.blocks.is_some() => Storage::F16,
             Dtype::F16 | Dtype::F8_E4M3 | Dtype::F8_E5M2 if is_matrix => Storage::F16,
@@ -182,36 +196,64 @@ impl Checkpoint {
         })
     }
 
-    /// Returns the storage of tensors that are read concatenated: their own, or f32 if they differ.
-    pub(super) fn common_storage<'a>(
-        &self,
-        mut names: impl Iterator<Item = &'a str>,
-        f16_weights: bool,
-    ) -> Result<Storage, WeightsError> {
-        let Some(first) = names.next().filter(|_| f16_weights) else { return Ok(Storage::F32) };
-        let storage = self.storage(first)?;
-        for name in names {
-            if self.storage(name)? != storage {
-                return Ok(Storage::F32);
-            }
-        }
-        Ok(storage)
+    /// Returns the storage of a tensor that is read by itself.
+    fn storage(&self, name: &str, config: &KernelConfig) -> Result<Storage, WeightsError> {
+        let lossless = self.lossless(name)?;
+        Ok(match config.weights {
+            WeightChoice::Auto if !config.f16_weights => Storage::F32,
+            WeightChoice::Auto => lossless,
+            WeightChoice::Q8 if self.is_quantizable(name) => Storage::Q8,
+            WeightChoice::Q4 if self.is_quantizable(name) => Storage::Q4,
+            _ if lossless == Storage::F32 && self.is_matrix(name) => Storage::F16,
+            _ => lossless,
+        })
+    }
+
+    /// Returns whether a tensor may be quantized: a matrix of whole superblocks, whose rows in memory are whole blocks,
+    /// of a layer in the middle of a network.
+    fn is_quantizable(&self, name: &str) -> bool {
+        let is_excepted = UNQUANTIZED.iter().any(|prefix| name.starts_with(prefix)) || name.contains("text_projection");
+        let has_whole_blocks = |shape: &[usize]| {
+            shape[0].is_multiple_of(4)
+                && shape[1].is_multiple_of(BLOCK)
+                && numel(shape).is_multiple_of(SUPERBLOCK as u64)
+        };
+        self.is_matrix(name) && !is_excepted && self.shape(name).is_some_and(has_whole_blocks)
+    }
+
+    /// Returns the storage of tensors that are read concatenated: their own, or f32 if they differ. Quantized parts must
+    /// be long enough to be bound by themselves; otherwise all are stored in 16 bits.
+    pub(super) fn common_storage(&self, names: &[&str], config: &KernelConfig) -> Result<Storage, WeightsError> {
+        let storages = names.iter().map(|name| self.storage(name, config)).collect::<Result<Vec<_>, WeightsError>>()?;
+        let is_whole = |name: &&str| {
+            self.shape(name)
+                .is_some_and(|shape| numel(shape).is_multiple_of(CONTIGUOUS_SUPERBLOCKS * SUPERBLOCK as u64))
+        };
+        let Some(&first) = storages.first() else { return Ok(Storage::F32) };
+        let is_common = storages.iter().all(|&storage| storage == first);
+        let is_quantized = storages.iter().any(|storage| storage.blocks().is_some());
+        Ok(match is_quantized {
+            _ if names.len() == 1 => first,
+            true if is_common && names.iter().all(is_whole) => first,
+            true => self.common_storage(names, &KernelConfig { weights: WeightChoice::F16, ..config.clone() })?,
+            false if is_common => first,
+            false => Storage::F32,
+        })
     }
 
     /// Returns the storage of each tensor of a plan, in the order of its values.
-    pub fn storages(&self, plan: &Plan, f16_weights: bool) -> Result<Vec<Storage>, WeightsError> {
+    pub fn storages(&self, plan: &Plan, config: &KernelConfig) -> Result<Vec<Storage>, WeightsError> {
         let mut storages = vec![Storage::F32; plan.values.len()];
         for (index, value) in plan.values.iter().enumerate() {
-            if let Source::Weight { name, .. } = &value.source {
-                storages[index] = self.common_storage([name.as_str()].into_iter(), f16_weights)?;
+            if let Some(name) = weight_name(value) {
+                storages[index] = self.storage(name, config)?;
             }
         }
         for (index, value) in plan.values.iter().enumerate() {
             if let Source::Concatenated(parts) = &value.source {
-                let is_common = parts.iter().all(|part| storages[part.0] == storages[parts[0].0]);
-                let storage = if is_common { storages[parts[0].0] } else { Storage::F32 };
-                parts.iter().for_each(|part| storages[part.0] = storage);
-                storages[index] = storage;
+                let names: Vec<&str> = parts.iter().filter_map(|&part| weight_name(plan.value(part))).collect();
+                storages[index] = self.common_storage(&names, config)?;
+                parts.iter().for_each(|part| storages[part.0] = storages[index]);
             }
         }
         Ok(storages)
@@ -221,14 +263,11 @@ impl Checkpoint {
     pub fn resident_bytes<'a>(
         &self,
         plan: &'a Plan,
-        f16_weights: bool,
+        config: &KernelConfig,
     ) -> Result<BTreeMap<&'a str, u64>, WeightsError> {
-        let storages = self.storages(plan, f16_weights)?;
-        let bytes = plan.values.iter().zip(storages).filter_map(|(value, storage)| match &value.source {
-            Source::Weight { name, .. } => Some((name.as_str(), storage.resident(value.numel()))),
-            _ => None,
-        });
-        Ok(bytes.collect())
+        let storages = self.storages(plan, config)?;
+        let bytes = plan.values.iter().zip(storages);
+        Ok(bytes.filter_map(|(value, storage)| Some((weight_name(value)?, storage.resident(value.numel())))).collect())
     }
 
     /// Returns the slices in which a tensor is uploaded: (index of the first element, the part of the file's tensor).
@@ -239,8 +278,8 @@ impl Checkpoint {
             [rows, rest @ ..] if !transposed && !rest.is_empty() && tensor.has_whole_rows() => (*rows, numel(rest)),
             _ => return Ok(vec![(0, tensor.clone())]),
         };
-        // An even number of rows, since 16-bit elements are written in pairs.
-        let rows_per_slice = host_len((self.slice / row.max(1) / 2 * 2).max(2));
+        // Whole superblocks, since rows of quantized weights are whole blocks.
+        let rows_per_slice = host_len((self.slice / row.max(1) / SLICE_ROWS * SLICE_ROWS).max(SLICE_ROWS));
         let slice = |start: usize| (start as u64 * row, tensor.rows(start..rows.min(start + rows_per_slice)));
         Ok((0..rows).step_by(rows_per_slice).map(slice).collect())
     }
@@ -295,6 +334,14 @@ impl Checkpoint {
             out.extend_from_slice(elements);
         }
         Ok(out)
+    }
+}
+
+/// Returns the name of a weight.
+fn weight_name(value: &Value) -> Option<&str> {
+    match &value.source {
+        Source::Weight { name, .. } => Some(name),
+        _ => None,
     }
 }
 

@@ -2,23 +2,26 @@
 //!
 //! Weights are uploaded tensor by tensor. A tensor that an adapter changes keeps a pristine copy, and each change of
 //! strength recomputes W + Σ s·ΔW from that copy in f32, with one plan for all folds: deltas are never subtracted, and
-//! neither plans nor pipelines are rebuilt. The copy is freed when the adapter is removed.
+//! neither plans nor pipelines are rebuilt. The copy is freed when the adapter is removed. If memory is saved there are no
+//! copies: pristine tensors are read again from their file (streamed.rs).
 
 mod checkpoint;
 mod folds;
+mod streamed;
 
 pub use checkpoint::{Checkpoint, TensorFile};
 pub use folds::fold_bytes;
+pub use streamed::FoldTarget;
 
-use crate::adapters::{self, Adapter, PeftConfigs, Strengths};
+use crate::adapters::{self, Adapter, Delta, PeftConfigs, Strengths};
 use crate::device::{Device, DeviceError, Runner, Tensor};
 use crate::formats::FormatError;
 use crate::gpu::{GpuError, KernelConfig};
 use crate::model::{Component, Module};
 use crate::num::numel;
 use crate::plan::{Layout, Plan, PlanError};
-use folds::{FoldPlan, PRISTINE, prefix};
-use std::collections::HashMap;
+use folds::{FoldPlan, PRISTINE, changes, prefix};
+use std::collections::{BTreeMap, HashMap};
 
 /// Error from loading weights or applying adapters.
 #[derive(Debug, thiserror::Error)]
@@ -138,6 +141,17 @@ pub struct Weights {
     allocated: HashMap<String, Tensor>,
     pristine: HashMap<String, Tensor>,
     folds: Option<Folds>,
+    /// What adapters changed in tensors without a pristine copy; such a tensor is never in `pristine`.
+    streamed: BTreeMap<String, Vec<Applied>>,
+}
+
+/// Change that an adapter made to a tensor.
+#[derive(Debug, Clone, PartialEq)]
+struct Applied {
+    /// The adapter's id.
+    id: String,
+    /// Its strength in the tensor's block.
+    strength: f32,
 }
 
 impl Weights {
@@ -165,12 +179,9 @@ impl Weights {
             if names.iter().any(|name| self.pristine.contains_key(*name)) {
                 self.restore()?;
             }
-            for name in &names {
-                self.tensors.remove(*name);
-                self.pristine.remove(*name);
-            }
+            names.iter().for_each(|name| self.free(name));
             let lengths: Vec<(&str, u64)> = parts.iter().map(|(name, _, shape)| (*name, numel(shape))).collect();
-            let storage = checkpoint.common_storage(names.iter().copied(), config.f16_weights)?;
+            let storage = checkpoint.common_storage(&names, config)?;
             let tensors = device.contiguous_parts(&lengths, storage).await?;
             self.allocated.extend(names.iter().map(|name| (*name).to_owned()).zip(tensors));
         }
@@ -195,7 +206,7 @@ impl Weights {
         let tensor = match self.allocated.get(name) {
             Some(tensor) => tensor.clone(),
             None => {
-                let storage = checkpoint.common_storage([name].into_iter(), config.f16_weights)?;
+                let storage = checkpoint.common_storage(&[name], config)?;
                 let len = checkpoint.place(name)?.tensor.elements();
                 device.tensor(name, len, storage).await?
             }
@@ -207,7 +218,7 @@ impl Weights {
     }
 
     /// Sets the tensors to W + Σ strength·ΔW. If only strengths change, this runs the folds once; other adapters are
-    /// also uploaded.
+    /// also uploaded. Not for a configuration that saves memory.
     pub async fn apply(
         &mut self,
         device: &Device,
@@ -240,8 +251,14 @@ impl Weights {
         Ok(())
     }
 
-    /// Restores all pristine weights if an adapter has changed any weight of these plans.
+    /// Restores all pristine weights if an adapter has changed any weight of these plans. Those without a pristine copy
+    /// are freed, and loaded again from the file on demand.
     pub fn restore_any(&mut self, plans: &[&Plan]) -> Result<(), WeightsError> {
+        for (name, ..) in plans.iter().flat_map(|plan| plan.weights()) {
+            if self.streamed.contains_key(name) {
+                self.free(name);
+            }
+        }
         match plans.iter().flat_map(|plan| plan.weights()).any(|(name, ..)| self.pristine.contains_key(name)) {
             true => self.restore(),
             false => Ok(()),
@@ -251,12 +268,16 @@ impl Weights {
     /// Frees the GPU memory of these plans' weights, which are loaded again from the file on demand.
     pub fn release(&mut self, plans: &[&Plan]) -> Result<(), WeightsError> {
         self.restore_any(plans)?;
-        for (name, ..) in plans.iter().flat_map(|plan| plan.weights()) {
-            self.tensors.remove(name);
-            self.allocated.remove(name);
-            self.pristine.remove(name);
-        }
+        plans.iter().flat_map(|plan| plan.weights()).for_each(|(name, ..)| self.free(name));
         Ok(())
+    }
+
+    /// Frees the GPU memory of a tensor and of its pristine copy.
+    fn free(&mut self, name: &str) {
+        self.tensors.remove(name);
+        self.allocated.remove(name);
+        self.pristine.remove(name);
+        self.streamed.remove(name);
     }
 
     /// Restores all pristine weights.
@@ -280,28 +301,12 @@ impl Weights {
         adapters: &[&LoadedAdapter],
         ids: Vec<String>,
     ) -> Result<Folds, WeightsError> {
-        let stored = |name: &str| self.tensors.get(name).map(Tensor::storage);
-        let FoldPlan { plan, scalars } = FoldPlan::new(checkpoint, adapters, &stored)?;
+        let stored = |name: &str| self.tensors.get(name).map(|tensor| tensor.storage().into());
+        let FoldPlan { plan, scalars } = FoldPlan::new(checkpoint, adapters, &changes(adapters)?, &stored)?;
         let mut factors = HashMap::new();
         for (index, loaded) in adapters.iter().enumerate() {
             for delta in &loaded.adapter.deltas {
-                let error = |reason| WeightsError::Delta { adapter: loaded.file.name.clone(), reason };
-                let numbers = delta
-                    .read(loaded.file.source.as_ref(), &loaded.file.header)
-                    .await
-                    .map_err(|source| WeightsError::File { file: loaded.file.name.clone(), source })?;
-                let is_finite = |data: &[f32]| data.iter().all(|value| value.is_finite());
-                if !delta.scale.is_finite() || !numbers.values().all(|data| is_finite(data)) {
-                    return Err(error(format!(
-                        "its change of `{}` contains NaN or Inf, which would corrupt every image",
-                        delta.tensor()
-                    )));
-                }
-                for (key, data) in delta.prepare(&numbers) {
-                    let name = format!("{}{key}", prefix(index));
-                    let tensor = device.upload(&name, &data).await?;
-                    factors.insert(name, tensor);
-                }
+                factors.extend(upload_factors(device, loaded, index, delta).await?);
             }
         }
         // Tensors changed by other adapters are restored by now and need no copy.
@@ -322,4 +327,29 @@ impl Weights {
         let runner = Runner::new(device, config, &plan, &resident).await?;
         Ok(Folds { ids, runner, scalars, strengths: Vec::new(), _factors: factors })
     }
+}
+
+/// Uploads the factors of a change by the adapter with this index, by their names in the folds' plan.
+async fn upload_factors(
+    device: &Device,
+    loaded: &LoadedAdapter,
+    index: usize,
+    delta: &Delta,
+) -> Result<HashMap<String, Tensor>, WeightsError> {
+    let numbers = delta
+        .read(loaded.file.source.as_ref(), &loaded.file.header)
+        .await
+        .map_err(|source| WeightsError::File { file: loaded.file.name.clone(), source })?;
+    let is_finite = |data: &[f32]| data.iter().all(|value| value.is_finite());
+    if !delta.scale.is_finite() || !numbers.values().all(|data| is_finite(data)) {
+        let reason = format!("its change of `{}` contains NaN or Inf, which would corrupt every image", delta.tensor());
+        return Err(WeightsError::Delta { adapter: loaded.file.name.clone(), reason });
+    }
+    let mut factors = HashMap::new();
+    for (key, data) in delta.prepare(&numbers) {
+        let name = format!("{}{key}", prefix(index));
+        let tensor = device.upload(&name, &data).await?;
+        factors.insert(name, tensor);
+    }
+    Ok(factors)
 }

@@ -1,7 +1,7 @@
 //! The device that a command runs networks on.
 
 use lora_loupe::device::Device;
-use lora_loupe::gpu::{Gpu, KernelConfig};
+use lora_loupe::gpu::{Gpu, KernelConfig, WeightChoice};
 use std::error::Error;
 use std::rc::Rc;
 
@@ -14,6 +14,30 @@ pub enum DeviceChoice {
     Gpu,
     /// The CPU, with all cores
     Cpu,
+}
+
+/// How the model's weights are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum WeightsArgument {
+    /// In the 16-bit type of the file on a GPU, and LoRA strengths change at once: the fastest
+    Auto,
+    /// In 16 bits; this and the following read the file again when a LoRA or its strength changes, to save memory
+    F16,
+    /// In 8-bit blocks with a scale (q8_0): half as large, hardly different
+    Q8,
+    /// In 4-bit blocks with a scale (q4_0): a quarter, visibly different
+    Q4,
+}
+
+impl From<WeightsArgument> for WeightChoice {
+    fn from(argument: WeightsArgument) -> WeightChoice {
+        match argument {
+            WeightsArgument::Auto => WeightChoice::Auto,
+            WeightsArgument::F16 => WeightChoice::F16,
+            WeightsArgument::Q8 => WeightChoice::Q8,
+            WeightsArgument::Q4 => WeightChoice::Q4,
+        }
+    }
 }
 
 /// Opens the device of this choice.

@@ -1,6 +1,6 @@
 //! `generate` command: images from a prompt, as PNG files.
 
-use crate::device::{DeviceChoice, open_device};
+use crate::device::{DeviceChoice, WeightsArgument, open_device};
 use crate::files;
 use crate::lora::Lora;
 use crate::template::TemplateArguments;
@@ -9,6 +9,7 @@ use crate::values::size;
 use crate::web_ui::WebUiArguments;
 use lora_loupe::analysis::hashes;
 use lora_loupe::formats::ByteSource;
+use lora_loupe::gpu::KernelConfig;
 use lora_loupe::pipeline::{
     AdapterChoice, Embedding, EmbeddingChoice, Folder, GenerateInputs, GeneratedImages, Hires, Model, Progress, Recipe,
     RecipeDraft, Rng, Session, Stage, Upscaler, decode_png, denoise_seconds_left, encode_png, file_stem,
@@ -46,6 +47,9 @@ pub struct Arguments {
     /// Where to run the networks
     #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
     device: DeviceChoice,
+    /// How the model's weights are stored
+    #[arg(long, value_name = "TYPE", value_enum, default_value_t = WeightsArgument::Auto)]
+    weights: WeightsArgument,
     /// Prompt
     #[arg(long)]
     prompt: String,
@@ -190,6 +194,7 @@ async fn generate(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let model = open(&root, &arguments.parts).await?;
     let (adapters, adapter_choices) = open_adapters(arguments, &model).await?;
     let (device, config) = open_device(arguments.device).await?;
+    let config = KernelConfig { weights: arguments.weights.into(), ..config };
     let mut session = Session::new(device, config, model);
     let (embeddings, embedding_choices) = open_embeddings(arguments, &session).await?;
     let upscaler = match &arguments.upscaler {

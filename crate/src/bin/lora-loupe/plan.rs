@@ -1,5 +1,6 @@
 //! `plan` command: steps, FLOPs and memory of generating an image.
 
+use crate::device::WeightsArgument;
 use crate::files;
 use crate::generate::{DEMO, PartArguments, open};
 use crate::values::size;
@@ -27,6 +28,9 @@ pub struct Arguments {
     /// UNet batch: 2 per image with CFG; an odd number means images without CFG
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=32))]
     batch: u8,
+    /// How the model's weights are stored
+    #[arg(long, value_name = "TYPE", value_enum, default_value_t = WeightsArgument::Auto)]
+    weights: WeightsArgument,
     /// An adapter to include in the memory estimate; can be repeated
     #[arg(long = "lora", value_name = "FILE")]
     loras: Vec<PathBuf>,
@@ -56,7 +60,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         clip_skip: 0,
         encodes_image: false,
     };
-    let plans = model.plans(shape, &KernelConfig::BASELINE)?;
+    let config = KernelConfig { weights: arguments.weights.into(), ..KernelConfig::BASELINE };
+    let plans = model.plans(shape, &config)?;
     let mut adapters = Vec::new();
     for path in &arguments.loras {
         let (path, config) = files::adapter(path);
@@ -65,7 +70,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         let modules = model.modules();
         adapters.push(pollster::block_on(LoadedAdapter::open(name, file, config.as_deref(), &modules))?);
     }
-    let need = model.memory_need(shape, &KernelConfig::BASELINE, &adapters.iter().collect::<Vec<_>>())?;
+    let need = model.memory_need(shape, &config, &adapters.iter().collect::<Vec<_>>())?;
     if arguments.json {
         say!("{}", to_json(&plans, need));
         return Ok(ExitCode::SUCCESS);

@@ -38,3 +38,30 @@ fn unpack4(words: vec2<u32>, storage: u32) -> vec4<f32> {
     if storage == 1u { return vec4(unpack2x16float(words.x), unpack2x16float(words.y)); }
     return bitcast<vec4<f32>>(vec4(words.x << 16u, words.x & 0xffff0000u, words.y << 16u, words.y & 0xffff0000u));
 }
+
+// Superblocks of 64 groups of four elements, q8 (storage 3) or q4 (4): 64 or 32 words with the quants of eight blocks, then
+// four words with the scales of two blocks each; see ops/blocks.rs.
+
+// Index of the word with the quants of a group.
+fn quants_word(group: u32, storage: u32) -> u32 {
+    if storage == 3u { return group + group / 64u * 4u; }
+    return (group / 8u + group / 64u) * 4u + group % 4u;
+}
+
+// Index of the word with the scale of a group's block and that of another block.
+fn scales_word(group: u32, storage: u32) -> u32 {
+    let end = (group | 63u) + 1u;
+    return select(end / 2u, end, storage == 3u) + group / 16u;
+}
+
+// Elements of a group from the words with its quants and its block's scale.
+fn dequantize4(group: u32, quants: u32, scales: u32, storage: u32) -> vec4<f32> {
+    let scale = unpack2x16float(scales >> (group / 8u % 2u * 16u)).x;
+    if storage == 3u {
+        // Signed bytes times 2^24.
+        let bytes = vec4(quants << 24u, quants << 16u, quants << 8u, quants) & vec4(0xff000000u);
+        return (scale * 5.9604644775390625e-8) * vec4<f32>(bitcast<vec4<i32>>(bytes));
+    }
+    let nibbles = quants >> (group / 4u % 2u * 4u);
+    return scale * (vec4<f32>(vec4(nibbles, nibbles >> 8u, nibbles >> 16u, nibbles >> 24u) & vec4(15u)) - 8.0);
+}

@@ -68,7 +68,7 @@ pub fn launch(
 
 fn unaligned(op: &Conv2d, inputs: &[&[usize]], output: &[usize], stored: Storage) -> Result<Launch, LaunchError> {
     let count = |n: usize| to_u32(Kernel::Conv2dUnaligned, n);
-    refuse_others(Kernel::Conv2dUnaligned, &op.epilogue.details())?;
+    refuse_others(Kernel::Conv2dUnaligned, &op.epilogue.details(), stored)?;
     if op.upsample_to.is_some() {
         return Err(LaunchError {
             kernel: Kernel::Conv2dUnaligned.name(),

@@ -37,7 +37,7 @@ pub fn launch(op: &Matmul, inputs: &[&[usize]], stored: Storage, style: Style) -
 
 fn unaligned(op: &Matmul, (rows, columns, inner): (u64, usize, usize), stored: Storage) -> Result<Launch, LaunchError> {
     let count = |n: usize| to_u32(Kernel::MatmulUnaligned, n);
-    refuse_others(Kernel::MatmulUnaligned, &(op.prologue.details() + &op.epilogue.details()))?;
+    refuse_others(Kernel::MatmulUnaligned, &(op.prologue.details() + &op.epilogue.details()), stored)?;
     let (rows, columns, inner) = (to_u32(Kernel::MatmulUnaligned, rows)?, count(columns)?, count(inner)?);
     let groups = [columns.div_ceil(8 * 4), rows.div_ceil(4 * 8), 1];
     let mut launch = Launch::new(Kernel::MatmulUnaligned, 2, UnalignedMatmulParams { rows, columns, inner }, groups)
@@ -50,11 +50,14 @@ fn unaligned(op: &Matmul, (rows, columns, inner): (u64, usize, usize), stored: S
     Ok(launch)
 }
 
-/// Returns an error unless `fused`, the details of prologue and epilogue, is empty: kernels for unaligned widths have
-/// neither.
-pub fn refuse_others(kernel: Kernel, fused: &str) -> Result<(), LaunchError> {
-    match fused.is_empty() {
-        true => Ok(()),
-        false => Err(LaunchError { kernel: kernel.name(), reason: format!("does not support{fused}") }),
+/// Returns an error unless `fused`, the details of prologue and epilogue, is empty and weights are not quantized: kernels
+/// for unaligned widths support none of these.
+pub fn refuse_others(kernel: Kernel, fused: &str, stored: Storage) -> Result<(), LaunchError> {
+    match (fused.is_empty(), stored.blocks()) {
+        (true, None) => Ok(()),
+        (true, Some(_)) => {
+            Err(LaunchError { kernel: kernel.name(), reason: "does not support quantized weights".into() })
+        }
+        (false, _) => Err(LaunchError { kernel: kernel.name(), reason: format!("does not support{fused}") }),
     }
 }

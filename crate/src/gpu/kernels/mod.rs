@@ -86,6 +86,7 @@ kernels! {
     Moments = "moments": ["workgroup_sum", "moments"], moments::MomentsParams;
     MomentsSubgroups = "moments_subgroups": ["workgroup_sum_subgroups", "moments"], moments::MomentsParams;
     Narrow = "narrow": ["narrow"], narrow::NarrowParams;
+    NarrowBlocks = "narrow_blocks": ["narrow_blocks"], narrow::NarrowParams;
     Normalize = "normalize": ["normalize"], normalize::NormalizeParams;
     PixelShuffle = "pixel_shuffle": ["pixel_shuffle"], pixel_shuffle::PixelShuffleParams;
     Prelu = "prelu": ["prelu"], prelu::PreluParams;
@@ -134,17 +135,17 @@ pub fn launch(
     stored: &[Storage],
     style: Style,
 ) -> Result<Launch, LaunchError> {
-    // The other kernels would misinterpret f16 and bf16 data.
-    let reads_16_bit = |input: usize| match op {
+    // The other kernels would misinterpret it.
+    let reads_stored = |input: usize| match op {
         Op::Matmul(op) => input == op.operand_indices().weight,
         Op::Conv2d(op) => input == op.operand_indices().weight,
         Op::Widen(_) => true,
         _ => false,
     };
-    if let Some(input) = stored.iter().enumerate().position(|(i, stored)| *stored != Storage::F32 && !reads_16_bit(i)) {
+    if let Some(input) = stored.iter().enumerate().position(|(i, stored)| *stored != Storage::F32 && !reads_stored(i)) {
         return Err(LaunchError {
             kernel: op.get().name(),
-            reason: format!("cannot read f16 or bf16 data as input {input}"),
+            reason: format!("cannot read data stored as {:?} as input {input}", stored[input]),
         });
     }
     let launch = match op {

@@ -66,7 +66,7 @@ pub fn lower(
     };
     let (x, filters) = (inputs[operands.x], inputs[operands.weight]);
     let winograd = Winograd { x, outputs: filters[0], output, upsampled: op.upsampled_size(x[1], x[2]), epilogue };
-    if !winograd.supports(op) || !winograd.is_worthwhile(min_channels) {
+    if stored.blocks().is_some() || !winograd.supports(op) || !winograd.is_worthwhile(min_channels) {
         return Ok(None);
     }
     let (channels, outputs, tiles) = (x[3] as u64, filters[0] as u64, winograd.tiles());
