@@ -42,8 +42,7 @@ export function filesView({ files, selected }, send) {
 /** @param {Entry} entry */
 function mark({ status, report }) {
   if (status === "reading") return html`<span class="spinner" aria-label=${t("files.reading")}></span>`;
-  if (report && isOtherModel(report))
-    return html`<span class="warn" title=${t("verdict.no_lora")}>${warning}</span>`;
+  if (report && isOtherModel(report)) return html`<span class="warn" title=${t("verdict.no_lora")}>${warning}</span>`;
   if (status === "failed" || !report || refused(report))
     return html`<span class="refuse" title=${t("verdict.unusable")}>${stop}</span>`;
   if (report.problems.length) return html`<span class="warn" title=${t("files.remarks")}>${warning}</span>`;

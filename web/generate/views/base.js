@@ -45,7 +45,7 @@ export function baseView({ base, demo, run, jobs }, send) {
                 id="pick-folder"
                 type="file"
                 webkitdirectory
-                @click=${byHandle(() => send({ type: "model/pick_folder" }))}
+                @click=${byHandle(() => send({ type: "model/pick_folder" }), "showDirectoryPicker")}
                 @change=${(/** @type {Event} */ event) => pickFolder(event, send)}
               />
               ${t("base.folder")}
