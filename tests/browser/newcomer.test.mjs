@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { drop, launch } from './harness.mjs';
 import { PATIENCE, ready, reportOf } from './studio.mjs';
 
@@ -54,6 +55,15 @@ describe('somebody who knows A1111 finds', () => {
     }
     await click(page.getByRole('navigation').getByRole('button', { name: 'Generate' }));
     await start('Generate');
+  });
+
+  it('the way to a checkpoint for a LoRA that does not fit the demo', async () => {
+    const { page } = await dropped('corpus/files/kohya_lora_r4a1_fp16.safetensors');
+    const said = page.locator('#run [data-kind=unfit]');
+    await said.getByText('Open a checkpoint…', { exact: true }).waitFor();
+    const damaged = new URL('../hostile/truncated_data.safetensors', import.meta.url);
+    await said.locator('#pick-fitting').setInputFiles(fileURLToPath(damaged));
+    await page.getByText('truncated_data.safetensors cannot be used as a base model').waitFor();
   });
 
   it('Hires. fix', async () => {

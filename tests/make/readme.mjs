@@ -15,6 +15,7 @@ const { page } = await openDemo(
 await page.getByRole('button', { name: 'Close the guide' }).click();
 const shot = (name, target = page) => target.screenshot({ path: `${DOCS}${name}.png`, animations: 'disabled' });
 
+await page.getByTestId('activity').waitFor({ state: 'detached' });
 await page.evaluate(() => scrollTo(0, 0));
 await shot('report');
 await page.locator('#coverage .tile, [data-testid=coverage] .tile').nth(40).click();

@@ -19,7 +19,8 @@ const promised = await text('docs/browsers.md').then((docs) => {
 
 /** What only makes things nicer where it is there, or is asked for first (the table of capabilities in the docs). */
 const EXTRAS = new Set([
-  ...['field-sizing', 'scrollbar-width', 'showOpenFilePicker', 'requestPermission', 'queryPermission'],
+  ...['field-sizing', 'scrollbar-width', 'requestPermission', 'queryPermission'],
+  ...['showOpenFilePicker', 'showDirectoryPicker'],
   ...['createPolicy', 'createScriptURL', 'setConsumer', 'requestAdapter'],
 ]);
 /** Methods of the page's own that newer browsers happen to have too. */

@@ -96,10 +96,11 @@ export function checkInto(field, change) {
  * Where the browser has a dialogue of its own, whose files it can find again in the next visit, that one opens in the
  * place of an input's.
  * @param {() => void} pick
+ * @param {"showOpenFilePicker" | "showDirectoryPicker"} [dialogue]
  */
-export function byHandle(pick) {
+export function byHandle(pick, dialogue = "showOpenFilePicker") {
   return (/** @type {Event} */ event) => {
-    if (!("showOpenFilePicker" in window)) return;
+    if (!(dialogue in window)) return;
     event.preventDefault();
     pick();
   };

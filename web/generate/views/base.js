@@ -38,24 +38,14 @@ export function baseView({ base, demo, run, jobs }, send) {
         <div class="inside">
           <p class="fine">${t("base.says")}</p>
           <p class="chips">
-            <label class="button small">
-              <input
-                class="visually-hidden"
-                id="pick-checkpoint"
-                type="file"
-                accept=".safetensors,.gguf"
-                @click=${byHandle(() => send({ type: "model/pick" }))}
-                @change=${fileInto((file) => send({ type: "model/picked", file }))}
-              />
-              ${t("base.file")}
-            </label>
+            ${checkpointButton("pick-checkpoint", t("base.file"), send)}
             <label class="button small">
               <input
                 class="visually-hidden"
                 id="pick-folder"
                 type="file"
                 webkitdirectory
-                @click=${byHandle(() => send({ type: "model/pick_folder" }))}
+                @click=${byHandle(() => send({ type: "model/pick_folder" }), "showDirectoryPicker")}
                 @change=${(/** @type {Event} */ event) => pickFolder(event, send)}
               />
               ${t("base.folder")}
@@ -66,6 +56,21 @@ export function baseView({ base, demo, run, jobs }, send) {
       </details>
     </div>
   `;
+}
+
+/** Opens a checkpoint as the base model. @param {string} id @param {string} label @param {Send} send */
+export function checkpointButton(id, label, send) {
+  return html`<label class="button small">
+    <input
+      class="visually-hidden"
+      id=${id}
+      type="file"
+      accept=".safetensors"
+      @click=${byHandle(() => send({ type: "model/pick" }))}
+      @change=${fileInto((file) => send({ type: "model/picked", file }))}
+    />
+    ${label}
+  </label>`;
 }
 
 /**

@@ -5,6 +5,7 @@ import { formatBytes, formatFixed } from "../../core/format.js";
 import { entryById, firstChannels, fitsModel, textWidth, usable } from "../../select.js";
 import { familyName, t } from "../../words.js";
 import { deviceView } from "../../device/views/device.js";
+import { checkpointButton } from "./base.js";
 import { formView } from "./form.js";
 import { gridView } from "../../gallery/views/grid.js";
 import { historyView } from "../../gallery/views/history.js";
@@ -27,7 +28,7 @@ export function runView(state, send) {
         <p class="fine">${modelLine(state)}</p>
       </header>
       ${device.error ? messageView({ title: t("run.not_now"), severity: "refuse", ...device.error }) : nothing}
-      ${remark ? remarkView(remark, send) : nothing} ${pendingView(state.link, send)} ${unfitView(state)}
+      ${remark ? remarkView(remark, send) : nothing} ${pendingView(state.link, send)} ${unfitView(state, send)}
       <div class="card studio">
         ${formView(state, send)}
         <div class="stage">
@@ -96,8 +97,8 @@ function remarkView({ kind, severity, title, message, details, image }, send) {
   return messageView({ kind, severity, title, message, extra: html`${list} ${take}`, dismiss });
 }
 
-/** A LoRA for models of another kind is named before it is tried. @param {State} state */
-function unfitView(state) {
+/** A LoRA for models of another kind is named before it is tried. @param {State} state @param {Send} send */
+function unfitView(state, send) {
   const entry = entryById(state, state.selected);
   const { base, demo } = state;
   if (!entry?.report || !demo.catalogue || !usable(entry) || fitsModel(state, entry.report)) return nothing;
@@ -112,6 +113,7 @@ function unfitView(state) {
     ...look,
     title: t("run.unfit_demo"),
     message: t("run.unfit_says", { sizes: sizes(entry.report, demo.catalogue) }),
+    extra: html`<p class="downloads">${checkpointButton("pick-fitting", t("run.open_checkpoint"), send)}</p>`,
   });
 }
 
