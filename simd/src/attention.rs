@@ -5,7 +5,8 @@ use crate::elements::Elements;
 use crate::isa::vectorized;
 use crate::matrix::Matrix;
 use crate::packed::{TILE_ROWS, multiply, pack_all};
-use crate::parallel::{map, threads};
+use crate::parallel::map;
+use crate::pool::threads;
 use crate::scratch::Buffer;
 
 /// Queries of a block.

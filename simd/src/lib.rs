@@ -29,6 +29,7 @@ pub use elements::Elements;
 pub use feature_map::Windows;
 pub use matrix::Matrix;
 pub use norm::{Moments, normalize, row_moments, scale_and_shift};
-pub use parallel::{for_each_chunk, map, threads};
+pub use parallel::{for_each_chunk, map};
+pub use pool::threads;
 pub use product::{Finish, Left, Product};
 pub use winograd::Winograd;

@@ -103,7 +103,7 @@ fn transpose(lines: &[f32], stride: usize, count: usize, out: &mut [f32], width:
     for (part, out) in out.chunks_mut(TRANSPOSED_ROWS * width).enumerate() {
         let rows = out.len() / width;
         let line = |index: usize| &lines[index * stride + part * TRANSPOSED_ROWS..][..rows];
-        let whole = if rows % SQUARE == 0 { count / SQUARE * SQUARE } else { 0 };
+        let whole = if rows.is_multiple_of(SQUARE) { count / SQUARE * SQUARE } else { 0 };
         for first in (0..whole).step_by(SQUARE) {
             let [a, b, c, d] = [0, 1, 2, 3].map(|index| line(first + index).as_chunks::<SQUARE>().0);
             let squares = a.iter().zip(b).zip(c).zip(d);

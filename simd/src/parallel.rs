@@ -1,18 +1,11 @@
 //! Work on all cores: chunks of an output, or independent parts. In a browser there is one thread.
 
-use crate::pool::on_all_threads;
+use crate::pool::{on_all_threads, threads};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// Number of elementary operations below which waking threads costs more than it saves.
 const MIN_WORK: u64 = 40_000;
-
-/// Returns the number of threads that kernels use.
-pub fn threads() -> usize {
-    static THREADS: OnceLock<usize> = OnceLock::new();
-    // WASI and browsers have one.
-    *THREADS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
-}
 
 /// Returns the number of parts to split `work` elementary operations into.
 pub(crate) fn parts(work: u64) -> usize {

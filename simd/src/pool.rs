@@ -1,6 +1,5 @@
 //! Threads that wait for work: starting one takes as long as a small product.
 
-use crate::parallel::threads;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -22,6 +21,13 @@ struct Pool {
     /// Threads that have not finished the task.
     running: AtomicUsize,
     panicked: AtomicBool,
+}
+
+/// Returns the number of threads that kernels use.
+pub fn threads() -> usize {
+    static THREADS: OnceLock<usize> = OnceLock::new();
+    // WASI and browsers have one.
+    *THREADS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 /// Runs `task` on all threads, this one included, and returns when all have finished. While another thread uses them, and

@@ -36,7 +36,9 @@ try {
     say(name);
     // On the processor, our engine uses Winograd's algorithm by itself.
     const served = PEERS[name] && serve(PEERS[name]());
-    rows.push(await page.evaluate(([name, peer]) => bench.row(name, peer), [name, served]));
+    const row = await page.evaluate(([name, peer]) => bench.row(name, peer), [name, served]);
+    say(JSON.stringify({ ours: row.ours, peer: row.peer }));
+    rows.push(row);
   }
   for (const device of ['gpu', 'cpu']) {
     say(`the demo model: ${device}`);

@@ -46,7 +46,7 @@ export const names = async () => [
  *
  * @param {string} name
  * @param {{ models: string[], inputs: { name: string, dims: number[], file: string }[], output: number[] } | null} peer
- *   addresses of its models and of its inputs' values; WebGPU runs the first model, the processor all, and the fastest counts
+ *   addresses of its models and of its inputs' values; WebGPU runs the first model, the processor all of them
  */
 export async function row(name, peer) {
   const onCpu = (await engine.bench_names(false, true)).includes(name);

@@ -10,7 +10,7 @@ const inDemo = { batch: 2, edge: 16, tokens: 77 };
 const both = (build) => [build({ fused: false }), build({ fused: true })];
 
 /**
- * Models by the case's name, as many as there are ways to write it: of what a runtime makes of them, the fastest counts.
+ * Models by the case's name, as many as there are ways to write it: the fastest of a runtime counts.
  *
  * @type {Record<string, () => ReturnType<typeof conv>[]>}
  */
