@@ -189,8 +189,8 @@ fn layer((stem, outputs, inputs, kernel): (&str, usize, usize, usize), algorithm
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(40) })]
 
-    /// Any adapter: no fix lowers the number of layers that a loader applies, and a conversion there and back keeps every
-    /// weight change, or is refused by name.
+    /// Any adapter: no fix lowers the number of layers that a loader applies, and a conversion there and back keeps
+    /// every weight change, or is refused by name.
     #[test]
     fn any_adapter_is_fixed_without_harm_and_converted_there_and_back(
         layers in prop::sample::subsequence(LAYERS.to_vec(), 1..=3),

@@ -300,7 +300,7 @@ fn vace_layers_belong_to_wan() {
     assert_eq!((verdict(&whole, "comfyui").applied, whole.leftovers.len()), (48, 0));
 }
 
-/// ComfyUI looks up Anima's text encoder under `lora_te_` and its blocks under `lora_unet_` and `diffusion_model.` alone.
+/// ComfyUI looks up Anima's text encoder under `lora_te_`, its blocks under `lora_unet_` and `diffusion_model.` alone.
 #[test]
 fn comfyui_reads_anima_under_its_prefixes_only() {
     let applied = |prefix: &str, separator: &str| {
