@@ -2,17 +2,20 @@
 //! split, block strengths are baked in, and values out of range are reported.
 
 use lora_loupe::adapters::{Algorithm, Delta, ModelFile, Part, fold_on_cpu};
-use lora_loupe::analysis::Relation;
+use lora_loupe::analysis::{Relation, inspect_header};
 use lora_loupe::edit::{
-    AlphaPlace, ConvertOptions, EditError, ModelSide, Opened, Strengths, Target, compare_files, convert_with_base,
+    AlphaPlace, ConvertOptions, EditError, EditInput, ModelSide, Opened, Strengths, Target, compare_files,
+    convert_with_base, fixes,
 };
 use lora_loupe::formats::{Dtype, Header, TensorInfo};
 use lora_loupe::model::spelling::Role;
 use lora_loupe::num::{host_len, numel};
 use lora_loupe_tests::base;
+use lora_loupe_tests::containers::{Entry, entry, safetensors};
 use lora_loupe_tests::edits::{bytes_of, changes, converted, corpus, distance, finished, open, same};
 use lora_loupe_tests::golden::bytes;
 use pollster::block_on;
+use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Returns each changed tensor after folding into a base with the same weights for every file.
@@ -146,6 +149,83 @@ fn conversions_keep_the_weight_changes() {
         }
     }
     assert!(counts.values().all(|&count| count >= 13), "{counts:?}");
+}
+
+/// Layers of Stable Diffusion 1.x under sd-scripts' names: outputs, inputs, and the width of a kernel.
+const LAYERS: [(&str, usize, usize, usize); 6] = [
+    ("lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q", 320, 320, 0),
+    ("lora_unet_down_blocks_0_attentions_1_transformer_blocks_0_attn2_to_k", 320, 768, 0),
+    ("lora_unet_up_blocks_3_attentions_2_transformer_blocks_0_attn1_to_out_0", 320, 320, 0),
+    ("lora_unet_down_blocks_0_attentions_0_proj_in", 320, 320, 1),
+    ("lora_unet_down_blocks_0_resnets_0_conv1", 320, 320, 3),
+    ("lora_te_text_model_encoder_layers_3_self_attn_v_proj", 768, 768, 0),
+];
+
+/// Returns the tensors of a change of a layer.
+fn layer((stem, outputs, inputs, kernel): (&str, usize, usize, usize), algorithm: &str, rank: usize) -> Vec<Entry> {
+    let (kernel, ones): (Vec<usize>, Vec<usize>) =
+        if kernel == 0 { Default::default() } else { (vec![kernel; 2], vec![1; 2]) };
+    let tensor =
+        |ending: &str, shape: &[usize], kernel: &[usize]| entry(&format!("{stem}.{ending}"), &[shape, kernel].concat());
+    let flat = inputs * host_len(numel(&kernel));
+    let pair =
+        [tensor("lora_up.weight", &[outputs, rank], &ones), tensor("lora_down.weight", &[rank, inputs], &kernel)];
+    let alpha = (format!("{stem}.alpha"), vec![], vec![0.5]);
+    match algorithm {
+        "lora" => [&pair[..], &[alpha]].concat(),
+        "dora" => [&pair[..], &[alpha, tensor("dora_scale", &[outputs, 1], &ones)]].concat(),
+        "lokr" => vec![tensor("lokr_w1", &[4, 4], &[]), tensor("lokr_w2", &[outputs / 4, inputs / 4], &kernel), alpha],
+        "diag_oft" => vec![tensor("oft_blocks", &[outputs / 4, 4, 4], &[])],
+        _ => ["hada_w1", "hada_w2"]
+            .iter()
+            .flat_map(|side| {
+                [tensor(&format!("{side}_a"), &[outputs, rank], &[]), tensor(&format!("{side}_b"), &[rank, flat], &[])]
+            })
+            .chain([alpha])
+            .collect(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(40) })]
+
+    /// Any adapter: no fix lowers the number of layers that a loader applies, and a conversion there and back keeps
+    /// every weight change, or is refused by name.
+    #[test]
+    fn any_adapter_is_fixed_without_harm_and_converted_there_and_back(
+        layers in prop::sample::subsequence(LAYERS.to_vec(), 1..=3),
+        algorithms in prop::collection::vec(prop::sample::select(vec!["lora", "dora", "lokr", "loha", "diag_oft"]), 3),
+        rank in 1usize..4,
+        to in prop::sample::select(TARGETS.to_vec()),
+    ) {
+        let parts = layers.iter().zip(&algorithms).flat_map(|(&at, algorithm)| layer(at, algorithm, rank));
+        let file = safetensors(&[], &parts.collect::<Vec<_>>());
+        let report = block_on(inspect_header("made", &file, None));
+        prop_assert_eq!(report.modules.len(), layers.len(), "{:?}", report.leftovers);
+        for fix in block_on(fixes(&EditInput::file("made", &file, None), &report)).expect("fixes") {
+            for effect in &fix.effect {
+                prop_assert!(effect.lost == 0 && effect.before <= effect.after, "{}: {:?}", fix.title, effect);
+            }
+        }
+        let original = open("made", &file, None);
+        let want = folded(&original, 1.0);
+        let options = ConvertOptions { to: Some(to), dtype: Some(Dtype::F32), rank: Some(999), ..Default::default() };
+        let there = match converted(&original, &options) {
+            Ok((there, _)) => there,
+            Err(EditError::Unsupported { layer, .. }) => {
+                let is_other = |delta: &&Delta| matches!(delta.algorithm, Algorithm::Dora | Algorithm::DiagOft);
+                let named = original.adapter.deltas.iter().filter(is_other).any(|delta| delta.path() == layer);
+                prop_assert!(named && to != Target::Kohya, "{layer} to {}", to.name());
+                return Ok(());
+            }
+            Err(error) => return Err(TestCaseError::fail(error.to_string())),
+        };
+        let there = open("there", &there, None);
+        same("there", &folded(&there, 1.0), &want, 1e-5);
+        let back = ConvertOptions { to: Some(Target::Kohya), ..options };
+        let (back, _) = converted(&there, &back).expect("a conversion back");
+        same("back", &folded(&open("back", &back, None), 1.0), &want, 1e-5);
+    }
 }
 
 #[test]

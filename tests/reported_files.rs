@@ -205,6 +205,10 @@ fn diffusers_stops_at_what_its_converters_do_not_expect() {
     let anima = "diffusion_model.blocks.{0-27}.self_attn.q_proj";
     let output = "diffusion_model.layers.{0-29}.attention.out";
     let one_trainer = "lora_transformer_transformer_blocks_{0-18}_attn_to_q";
+    let guidance = [
+        "lora_transformer_distilled_guidance_layer_layers_{0-4}_linear_1",
+        "diffusion_model.distilled_guidance_layer.layers.{0-4}.in_layer",
+    ];
     for (what, file, reads) in [
         ("all of Wan", wan("", true), true),
         ("Wan without a layer", wan("cross_attn_k", true), false),
@@ -218,6 +222,8 @@ fn diffusers_stops_at_what_its_converters_do_not_expect() {
         ("the output of Z-Image", pair(output, "lora_down.weight", "lora_up.weight", 3840, true), true),
         ("the output of Z-Image in PEFT's format", pair(output, "lora_A.weight", "lora_B.weight", 3840, true), false),
         ("OneTrainer", pair(one_trainer, "lora_down.weight", "lora_up.weight", 3072, true), true),
+        ("OneTrainer's guidance layers", pair(guidance[0], "lora_down.weight", "lora_up.weight", 5120, true), false),
+        ("ComfyUI's guidance layers", pair(guidance[1], "lora_down.weight", "lora_up.weight", 5120, true), false),
         ("OneTrainer without alphas", pair(one_trainer, "lora_down.weight", "lora_up.weight", 3072, false), false),
     ] {
         let report = report(&file);
@@ -294,7 +300,7 @@ fn vace_layers_belong_to_wan() {
     assert_eq!((verdict(&whole, "comfyui").applied, whole.leftovers.len()), (48, 0));
 }
 
-/// ComfyUI looks up Anima's text encoder under `lora_te_` and its blocks under `lora_unet_` and `diffusion_model.` alone.
+/// ComfyUI looks up Anima's text encoder under `lora_te_`, its blocks under `lora_unet_` and `diffusion_model.` alone.
 #[test]
 fn comfyui_reads_anima_under_its_prefixes_only() {
     let applied = |prefix: &str, separator: &str| {

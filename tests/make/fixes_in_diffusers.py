@@ -94,6 +94,8 @@ NETWORKS = {
     "HunyuanVideo": ("HunyuanVideo", "HunyuanVideoTransformer3DModel", {}),
     "Lumina 2": ("Lumina2", "Lumina2Transformer2DModel", {"cap_feat_dim": 2304}),
     "Anima": ("Anima", "CosmosTransformer3DModel", ANIMA),
+    "Anima with 40 blocks": ("Anima", "CosmosTransformer3DModel", ANIMA | {"num_layers": 40}),
+    "Anima with 52 blocks": ("Anima", "CosmosTransformer3DModel", ANIMA | {"num_layers": 52}),
     "HiDream": ("HiDreamImage", "HiDreamImageTransformer2DModel", HIDREAM),
     "Krea 2": ("Krea2", "Krea2Transformer2DModel", {}),
     "AuraFlow": ("AuraFlow", "AuraFlowTransformer2DModel", {}),
@@ -157,7 +159,7 @@ class Pipeline:
         _, network, config = NETWORKS[label]
         with torch.device("meta"):
             self.network = getattr(diffusers, network)(**config)
-            self.text_conditioner = diffusers.AnimaTextConditioner() if label == "Anima" else None
+            self.text_conditioner = diffusers.AnimaTextConditioner() if label.startswith("Anima") else None
             self.connectors = LTX2TextConnectors() if label == "LTX-2" else None
             texts = [text_encoder(width) for width in TEXT_ENCODERS.get(label, [])]
         # transformers loads adapters into real weights only.
@@ -248,6 +250,16 @@ def faults(before, after, error, verdict, exact, may_lose):
     return found
 
 
+def moved(changes):
+    """Returns the changes with the blocks numbered by their order instead of their position."""
+    order, named = {}, {}
+    for name in sorted(changes, key=lambda name: [int(number) for number in re.findall(r"\d+", name)]):
+        kind = re.sub(r"\d+", "#", name)
+        order[kind] = order.get(kind, -1) + 1
+        named[f"{kind} {order[kind]}"] = changes[name]
+    return named
+
+
 def edits(source, folder):
     """Yields every fix and conversion of a file: a name, the file, whether it keeps all changes, and whether it is for
     other programs, so that diffusers may lose layers."""
@@ -275,17 +287,20 @@ def run(name, case, folder):
         return skip(name, f"{label} is not in the table of networks")
     total = bad = 0
 
-    def judge(what, wanted, path, verdict, exact, may_lose):
+    def judge(what, wanted, path, label, verdict, exact, may_lose):
         nonlocal total, bad
         found, error = loaded(path, label)
+        if "blocks_" in what:
+            wanted, found = moved(wanted), moved(found)
         wrong = faults(wanted, found, error, verdict, exact, may_lose)
         print(f"{'FAIL' if wrong else 'ok  '} {name}{what}: {len(found)} layers {'; '.join(wrong)}", flush=True)
         total, bad = total + 1, bad + bool(wrong)
         return found
 
-    before = judge("", {}, source, verdict, True, False)
+    before = judge("", {}, source, label, verdict, True, False)
     for what, path, exact, may_lose in edits(source, folder):
-        judge(f", {what}", before, path, inspected(path)[1], exact, may_lose)
+        after, verdict = inspected(path)
+        judge(f", {what}", before, path, after if "blocks_" in what else label, verdict, exact, may_lose)
         path.unlink()
     return total, bad
 

@@ -5,8 +5,8 @@
 //! also gives the repetitions. Sizes are a number, a variable or both (`6D`); variables take the values
 //! of a published model size. `=` repeats the native name, `-` means no name. Several DIFFUSERS names,
 //! with `+` between their output sizes, are parts of one fused native layer. A single size is that of a
-//! norm. `~` marks a trainer's names for parts of a layer, or with several DIFFUSERS names for a fusion of these layers,
-//! which are not counted in the coverage.
+//! norm. `~` marks a trainer's names for parts of a layer, or with several DIFFUSERS names for a fusion of
+//! these layers, which are not counted in the coverage.
 
 use super::module::{Component, Granularity, Kind, Module};
 use super::toml_table;
