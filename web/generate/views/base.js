@@ -65,7 +65,7 @@ export function checkpointButton(id, label, send) {
       class="visually-hidden"
       id=${id}
       type="file"
-      accept=".safetensors"
+      accept=".safetensors,.gguf"
       @click=${byHandle(() => send({ type: "model/pick" }))}
       @change=${fileInto((file) => send({ type: "model/picked", file }))}
     />
