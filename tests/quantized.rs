@@ -400,7 +400,7 @@ fn lora_shapes(model: &Model, rank: usize, components: &[Component]) -> imagined
 #[test]
 fn images_with_two_loras_fit_smaller_cards() {
     for (family, edge, targets) in TARGETS {
-        let model = imagined::open(&imagined::shapes(family), &[], None).expect("a model");
+        let model = imagined::open(&imagined::shapes(family), &[], &[]).expect("a model");
         let (unet, text): (&[_], &[_]) = (&[Component::Unet], &[Component::TextEncoder, Component::TextEncoder2]);
         for components in [unet.to_vec(), [unet, text].concat()] {
             let loras = ["a", "b"].map(|name| {
