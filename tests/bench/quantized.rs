@@ -22,9 +22,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         let config = KernelConfig { f16_weights: false, ..gpu.default_config() };
         let is_product = |case: &Case| ["conv2d", "matmul"].contains(&case.plan.steps[0].op.get().name());
         let listed: Vec<Case> = cases(Size::Small, &config)?.into_iter().filter(is_product).collect();
-        let styled = |style| (format!("{style:?}"), Device::from(gpu.clone()), KernelConfig { style, ..config.clone() });
-        let devices =
-            [styled(Style::Tiled), styled(Style::Untiled), ("CPU".into(), Device::cpu(), KernelConfig::CPU)];
+        let styled =
+            |style| (format!("{style:?}"), Device::from(gpu.clone()), KernelConfig { style, ..config.clone() });
+        let devices = [styled(Style::Tiled), styled(Style::Untiled), ("CPU".into(), Device::cpu(), KernelConfig::CPU)];
         for case in listed.iter().filter(|case| !case.plan.allows_winograd && case.plan.steps.len() == 1) {
             for (name, device, config) in &devices {
                 let mut prepared = Vec::new();
