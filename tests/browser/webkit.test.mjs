@@ -52,6 +52,11 @@ describe('WebKit', () => {
     await page.click('#try-demo');
     await page.find('[data-testid=device][data-device=cpu]');
     await page.find('#generate[aria-disabled=false]');
+    await page.run(`() => {
+      const steps = document.querySelector('#steps');
+      steps.value = '2';
+      steps.dispatchEvent(new Event('change', { bubbles: true }));
+    }`);
     await page.click('#generate');
     await page.find('[data-testid=image-with] canvas');
     await page.find('[data-testid=run][data-status=idle]');
