@@ -18,7 +18,7 @@ struct Pool {
     has_task: Condvar,
     /// Number of tasks so far.
     number: AtomicUsize,
-    /// Threads that have not finished the task.
+    /// Threads that took the task and have not finished it.
     running: AtomicUsize,
     panicked: AtomicBool,
 }
@@ -30,8 +30,9 @@ pub fn threads() -> usize {
     *THREADS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
-/// Runs `task` on all threads, this one included, and returns when all have finished. While another thread uses them, and
-/// where there are none, it runs on this one alone.
+/// Runs `task` on this thread and on all others that are free in time, and returns when they have finished: a thread that
+/// the system lets wait is not waited for. While another thread uses them, and where there are none, it runs on this one
+/// alone.
 pub(crate) fn on_all_threads(task: Task<'_>) {
     static POOL: OnceLock<Pool> = OnceLock::new();
     static STARTED: OnceLock<bool> = OnceLock::new();
@@ -47,7 +48,6 @@ pub(crate) fn on_all_threads(task: Task<'_>) {
     }
     // SAFETY: no thread uses the task after `finish`, which this function does not leave out, also if the task panics.
     let shared = unsafe { std::mem::transmute::<Task<'_>, Task<'static>>(task) };
-    pool.running.store(others, Ordering::Relaxed);
     let mut current = pool.lock();
     *current = Some(shared);
     // With the lock held: a thread that is about to sleep would miss it.
@@ -69,12 +69,12 @@ impl Pool {
         self.task.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until no thread runs the task.
+    /// Withdraws the task and waits until no thread runs it.
     fn finish(&self) {
+        *self.lock() = None;
         while self.running.load(Ordering::Acquire) > 0 {
             std::thread::yield_now();
         }
-        *self.lock() = None;
     }
 
     /// Runs each task, for ever.
@@ -90,12 +90,12 @@ impl Pool {
             while self.number.load(Ordering::Acquire) == done {
                 task = self.has_task.wait(task).unwrap_or_else(PoisonError::into_inner);
             }
-            done += 1;
-            let current = *task;
+            done = self.number.load(Ordering::Acquire);
+            let Some(current) = *task else { continue };
+            // With the lock held: whoever withdraws the task waits for this thread.
+            self.running.fetch_add(1, Ordering::Relaxed);
             drop(task);
-            if let Some(task) = current
-                && catch_unwind(AssertUnwindSafe(task)).is_err()
-            {
+            if catch_unwind(AssertUnwindSafe(current)).is_err() {
                 self.panicked.store(true, Ordering::Relaxed);
             }
             self.running.fetch_sub(1, Ordering::Release);
