@@ -58,7 +58,7 @@ fn a_read_error_during_export_is_not_reported_as_a_write_error() {
     let planned = block_on(export("lora.safetensors", &source, None)).expect("a plan");
     source.is_removed.set(true);
     let error = block_on(planned.write(&mut Vec::new())).expect_err("a removed file").to_string();
-    assert!(error.starts_with("lora.safetensors: ") && !error.contains("written"), "{error}");
+    assert!(error.starts_with("`lora.safetensors`: ") && !error.contains("written"), "{error}");
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn bake_errors_name_the_model_or_the_adapter() {
         result.to_string()
     };
     let message = error(&lora);
-    assert!(message.starts_with("lora.safetensors: ") && !message.contains("base model"), "{message}");
+    assert!(message.starts_with("`lora.safetensors`: ") && !message.contains("base model"), "{message}");
     let message = error(&base);
     assert!(message.contains("base model") && !message.contains("lora") && !message.contains("written"), "{message}");
 }
@@ -102,13 +102,13 @@ fn compare_and_weigh_errors_name_the_file() {
         [&a, &b][removed].is_removed.set(true);
         let error = block_on(compare(first.compared(), second.compared())).expect_err("a removed file").to_string();
         [&a, &b][removed].is_removed.set(false);
-        assert!(error.starts_with(["a: ", "b: "][removed]), "{error}");
+        assert!(error.starts_with(["`a`: ", "`b`: "][removed]), "{error}");
     }
     let (header, bytes) = model();
     let (base, shapes) = (RemovableFile::new(bytes), base::shapes());
     let files = [ModelFile { component: None, source: &base, header: &header }];
     let side = ModelSide { name: "model", files: &files, shapes: &shapes };
-    for (file, name) in [(&a, "a: "), (&base, "model: ")] {
+    for (file, name) in [(&a, "`a`: "), (&base, "`model`: ")] {
         let lora = opened("a", &a);
         file.is_removed.set(true);
         let result = block_on(lora.weigh(side, &HashMap::new(), &mut |_, _| ControlFlow::Continue(())));
@@ -125,7 +125,7 @@ fn errors_name_the_broken_file_of_a_model() {
     let files: Vec<(Option<Component>, &dyn ByteSource)> =
         vec![(Some(Component::Unet), &bytes as _), (Some(Component::TextEncoder), &broken as _)];
     let error = block_on(Models::open(&EditInput { name: "model", files, config: None })).err().expect("a broken file");
-    assert!(error.to_string().starts_with("model (text_encoder): "), "{error}");
+    assert!(error.to_string().starts_with("`model (text_encoder)`: "), "{error}");
     for path in ["unet/config.json", "vae/config.json", "text_encoder/config.json", "tokenizer/vocab.json"] {
         let folder = mini::folder(|name, bytes| if name == path { b"{".to_vec() } else { bytes });
         let error = block_on(Model::open("mini", &folder)).err().expect("a broken file");

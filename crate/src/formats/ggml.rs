@@ -2,6 +2,7 @@
 //!
 //! Layouts of llama.cpp's ggml-common.h; the values are those of `gguf.quants.dequantize` of its Python package.
 
+use crate::num::host_len;
 use half::f16;
 
 /// Elements of a block of the "K" types.
@@ -51,6 +52,10 @@ impl BlockType {
 
     /// Returns the number of bytes of a block.
     pub fn bytes(self) -> u64 {
+        self.len() as u64
+    }
+
+    fn len(self) -> usize {
         match self {
             BlockType::Q4_0 => 18,
             BlockType::Q4_1 => 20,
@@ -67,8 +72,8 @@ impl BlockType {
 
     /// Converts whole blocks to f32.
     pub fn decode(self, bytes: &[u8]) -> Vec<f32> {
-        let blocks = bytes.chunks_exact(self.bytes() as usize);
-        let mut out = Vec::with_capacity(blocks.len() * self.elements() as usize);
+        let blocks = bytes.chunks_exact(self.len());
+        let mut out = Vec::with_capacity(host_len(blocks.len() as u64 * self.elements()));
         for block in blocks {
             match self {
                 BlockType::Q4_0 => q4(block, 2, &mut out, |q, [d, _]| d * (q - 8.0)),

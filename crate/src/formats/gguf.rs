@@ -112,10 +112,11 @@ pub async fn read_header(source: &dyn ByteSource) -> Result<Header, FormatError>
         let unknown = || FormatError::Quantized { name: tensor.name.clone(), kind: tensor.type_name() };
         let count = check_shape(&tensor.name, &tensor.shape)?;
         let blocks = BlockType::of(tensor.kind);
+        let columns = tensor.shape.last().map_or(1, |&columns| columns as u64);
         let len = match (tensor.dtype(), blocks) {
             (Some(dtype), _) => count.checked_mul(dtype.bitsize() as u64 / 8),
             // A row consists of whole blocks.
-            (None, Some(blocks)) if numel(&tensor.shape[tensor.shape.len().max(1) - 1..]) % blocks.elements() == 0 => {
+            (None, Some(blocks)) if columns.is_multiple_of(blocks.elements()) => {
                 (count / blocks.elements()).checked_mul(blocks.bytes())
             }
             _ => return Err(unknown()),

@@ -107,7 +107,7 @@ impl TensorInfo {
     /// Returns whether rows of it are a tensor: those of a quantized one have to consist of whole blocks.
     pub fn has_whole_rows(&self) -> bool {
         let row = numel(self.shape.get(1..).unwrap_or(&[]));
-        self.blocks.is_none_or(|blocks| row % blocks.elements() == 0)
+        self.blocks.is_none_or(|blocks| row.is_multiple_of(blocks.elements()))
     }
 
     /// Returns a range of its rows (the outermost axis) as a tensor.
