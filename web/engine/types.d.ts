@@ -1983,7 +1983,7 @@ ours_ms: Spread,
  */
 gflops: number | null, 
 /**
- * Fraction of the device's peak arithmetic throughput.
+ * Fraction of the GPU's peak arithmetic throughput.
  */
 share_of_roof: number | null, };
 
