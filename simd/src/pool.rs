@@ -108,6 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(target_os = "wasi", ignore = "WASI has no threads")]
     fn tasks_run_to_their_end_from_several_threads_and_after_a_panic() {
         let count = |runs: usize| {
             for _ in 0..runs {
