@@ -16,7 +16,6 @@ test('published files are known by their names', () => {
     'lcm-lora-sdxl.safetensors': ['LCM', 'lcm', 4, 1],
     'LCM_LoRA_Weights_SD15.safetensors': ['LCM', 'lcm', 4, 1],
     'tcd-sdxl-lora.safetensors': ['TCD', 'tcd', 4, 1],
-    'pcm_sdxl_normalcfg_8step_converted.safetensors': ['PCM', 'ddim', 8, 1],
     'sd_xl_turbo_lora_v1.safetensors': ['Turbo', 'euler_a', 4, 1],
   };
   for (const [file, [method, sampler, steps, guidance]] of Object.entries(expected))

@@ -4,8 +4,8 @@
 /** @typedef {import("../types.d.ts").Form} Form */
 
 /**
- * The published settings of each method: its sampler, the steps if the name does not say them, and guidance, of which
- * 1 is none. All but LCM and TCD end their steps at the last timestep: "trailing", SGM Uniform in the web UIs. A LoRA's
+ * The settings of each method as its model card has them: its sampler, the steps if the name does not say them, and
+ * guidance, of which 1 is none. All but LCM and TCD end their steps at the last timestep: "trailing", SGM Uniform in the web UIs. A LoRA's
  * name may show a thing, such as lightning or a Turbo, so its pattern is the stricter one.
  * @type {{ name: string, lora: RegExp, model: RegExp, sampler: string, steps: number, guidance: number }[]}
  */
@@ -16,7 +16,6 @@ const METHODS = [
   method("Lightning", /sdxl[-_ ]?lightning|lightning.*\d[-_ ]?step|\d[-_ ]?steps?.*lightning/, {}, /lightning/),
   method("TCD", /(^|[^a-z])tcd[-_ .]/, { sampler: "tcd" }),
   method("LCM", /(^|[^a-z])lcm([-_ .]|lora)/, { sampler: "lcm" }),
-  method("PCM", /(^|[^a-z])pcm[-_ .]/, { sampler: "ddim" }),
   method("Turbo", /sd[-_ ]?(xl)?[-_ ]?turbo/, { sampler: "euler_a" }, /turbo/),
 ];
 

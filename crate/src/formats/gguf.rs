@@ -104,14 +104,14 @@ pub async fn read(source: &dyn ByteSource) -> Result<Gguf, FormatError> {
     Ok(parse(source).await?.0)
 }
 
-/// Reads the tensors with their byte ranges.
+/// Reads the tensors with their byte ranges. Quantized adapters are refused: reports and edits know no such dtype.
 pub async fn read_header(source: &dyn ByteSource) -> Result<Header, FormatError> {
     let (gguf, data_start) = parse(source).await?;
     let mut tensors = Vec::with_capacity(gguf.tensors.len());
     for tensor in &gguf.tensors {
         let unknown = || FormatError::Quantized { name: tensor.name.clone(), kind: tensor.type_name() };
         let count = check_shape(&tensor.name, &tensor.shape)?;
-        let blocks = BlockType::of(tensor.kind);
+        let blocks = BlockType::of(tensor.kind).filter(|_| !gguf.is_adapter());
         let columns = tensor.shape.last().map_or(1, |&columns| columns as u64);
         let len = match (tensor.dtype(), blocks) {
             (Some(dtype), _) => count.checked_mul(dtype.bitsize() as u64 / 8),
@@ -301,6 +301,11 @@ mod tests {
 
     /// Builds an adapter for one layer: 2 inputs, rank 1, 3 outputs, alpha 8.
     fn adapter() -> Vec<u8> {
+        adapter_of(2, 0)
+    }
+
+    /// Builds an adapter with so many inputs and this ggml type of lora_a.
+    fn adapter_of(inputs: u64, kind: u32) -> Vec<u8> {
         let mut bytes = b"GGUF\x03\0\0\0".to_vec();
         bytes.extend(2u64.to_le_bytes());
         bytes.extend(3u64.to_le_bytes());
@@ -316,13 +321,13 @@ mod tests {
         bytes.extend(2u64.to_le_bytes());
         text(&mut bytes, "a");
         text(&mut bytes, "bc");
-        for (name, axes, offset) in
-            [("blk.0.attn_q.weight.lora_a", [2u64, 1], 0u64), ("blk.0.attn_q.weight.lora_b", [1, 3], 32)]
+        for (name, axes, offset, kind) in
+            [("blk.0.attn_q.weight.lora_a", [inputs, 1], 0u64, kind), ("blk.0.attn_q.weight.lora_b", [1, 3], 32, 0)]
         {
             text(&mut bytes, name);
             bytes.extend(2u32.to_le_bytes());
             axes.iter().for_each(|axis| bytes.extend(axis.to_le_bytes()));
-            bytes.extend(0u32.to_le_bytes());
+            bytes.extend(kind.to_le_bytes());
             bytes.extend(offset.to_le_bytes());
         }
         bytes.resize(bytes.len().next_multiple_of(32), 0);
@@ -345,6 +350,14 @@ mod tests {
             (b.shape.as_slice(), pollster::block_on(b.read(&bytes)).expect("numbers")),
             (&[3, 1][..], vec![3., 4., 5.])
         );
+    }
+
+    #[test]
+    fn a_quantized_adapter_is_refused() {
+        let mut bytes = adapter_of(32, 8);
+        bytes.resize(bytes.len() + 64, 0);
+        let error = pollster::block_on(read_header(&bytes)).expect_err("a refusal");
+        assert!(matches!(&error, FormatError::Quantized { kind, .. } if kind == "Q8_0"), "{error:?}");
     }
 
     #[test]

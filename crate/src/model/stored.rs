@@ -88,7 +88,8 @@ pub fn clip_locations(family: FamilyId, component: Component, module: &Module, p
 }
 
 /// Returns the location of a tensor of OpenCLIP's in files that stable-diffusion.cpp converted: transformers' names, but
-/// the parts of OpenCLIP's fused matrix are numbered, and its text projection stays transposed.
+/// the parts of OpenCLIP's fused matrix are numbered, and its text projection likely stays transposed (no such file was
+/// drawn).
 fn split_open_clip(prefix: &str, module: &Module, part: &str) -> Option<TensorLocation> {
     if module.path == "text_projection" {
         let key = format!("{prefix}text_model.text_projection");

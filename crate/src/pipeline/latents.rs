@@ -63,7 +63,8 @@ impl Latents {
             true => noise.draw_one(pixels).repeat(shape.images),
             false => Vec::new(),
         };
-        // diffusers leaves the rest of the image to an inpainting model; the web UIs restore it after each step.
+        // diffusers leaves the rest of the image to an inpainting model; the web UIs likely restore it after each
+        // step, as with other models (not seen).
         let is_restored = !(reads_masked_image && recipe.program == Program::Diffusers);
         let restored = mask.filter(|_| is_restored).map(|mask| mask.latents.clone());
         Latents {
