@@ -5,8 +5,8 @@
 
 /**
  * The settings of each method as its model card has them: its sampler, the steps if the name does not say them, and
- * guidance, of which 1 is none. All but LCM and TCD end their steps at the last timestep: "trailing", SGM Uniform in the web UIs. A LoRA's
- * name may show a thing, such as lightning or a Turbo, so its pattern is the stricter one.
+ * guidance, of which 1 is none. All but LCM and TCD end their steps at the last timestep: "trailing", SGM Uniform in
+ * the web UIs. A LoRA's name may show a thing, such as lightning or a Turbo, so its pattern is the stricter one.
  * @type {{ name: string, lora: RegExp, model: RegExp, sampler: string, steps: number, guidance: number }[]}
  */
 const METHODS = [
