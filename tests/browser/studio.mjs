@@ -26,9 +26,10 @@ export async function enter(page, values) {
   }
 }
 
-/** Waits until the report of a file is displayed. */
-export async function reportOf(page, name) {
-  await page.waitForSelector(`[data-testid=report][data-file="${name}"]:not([data-status=reading])`);
+/** Waits until the report of a file is displayed, or with `status` until it has that status. */
+export async function reportOf(page, name, status) {
+  const wanted = status ? `[data-status=${status}]` : ':not([data-status=reading])';
+  await page.waitForSelector(`[data-testid=report][data-file="${name}"]${wanted}`);
   return page.getByTestId('report');
 }
 
