@@ -3,7 +3,7 @@
 use crate::analysis::{
     Base, Bucket, Claim, ClaimVerdict, Comparison, Container, Coverage, Dataset, FileKind, Hashes, Health, ImportRow,
     ImportVerdict, LayerComparison, LeftoverRow, LoaderEffect, LoaderStatus, LoaderVerdict, LogExplanation, Measures,
-    MetadataDifference, ModuleRow, Problem, Relation, Report, Setting, Severity, SideOfLayer, Spectrum, Strength,
+    MetadataDifference, ModuleRow, Problem, Relation, Report, Setting, Severity, SideOfLayer, Signature, Spectrum, Strength,
     Summary, TagCount, Training, TriggerWord,
 };
 use crate::bench::{Row, Spread};
