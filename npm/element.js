@@ -91,7 +91,11 @@ function card(report, words) {
     element("li", { class: severity === "refuse" ? "bad" : "warn" }, told(message)),
   );
   const loaders = report.loaders.map((loader) =>
-    element("li", { class: CLASSES[loader.status] ?? "", title: loader.reason ? told(loader.reason) : "" }, loader.label),
+    element(
+      "li",
+      { class: CLASSES[loader.status] ?? "", title: loader.reason ? told(loader.reason) : "" },
+      loader.label,
+    ),
   );
   return [
     element("p", { part: "verdict" }, told(report.verdict)),

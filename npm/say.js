@@ -9,7 +9,13 @@
 /** @type {Record<string, Labels>} */
 const LABELS = {
   en: { base: "Base model", format: "Key format", algorithm: "Algorithm", layers: "Layers", triggers: "Trigger words" },
-  de: { base: "Basismodell", format: "Schlüsselformat", algorithm: "Algorithmus", layers: "Schichten", triggers: "Triggerwörter" },
+  de: {
+    base: "Basismodell",
+    format: "Schlüsselformat",
+    algorithm: "Algorithmus",
+    layers: "Schichten",
+    triggers: "Triggerwörter",
+  },
   zh: { base: "基础模型", format: "键名格式", algorithm: "算法", layers: "层数", triggers: "触发词" },
 };
 

@@ -22,7 +22,7 @@ from ._errors import LoraLoupeError
 if TYPE_CHECKING:
     import numpy
 
-    from ._types import Comparison, Edited, Fix, Metadata, Report, Signature
+    from .types import Comparison, Edited, Fix, Metadata, Report, Signature
 
 __all__ = [
     "LoraLoupeError",

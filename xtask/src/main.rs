@@ -3,6 +3,7 @@
 mod bench;
 mod dist;
 mod libraries;
+mod packages;
 mod process;
 mod serve;
 mod setup;
@@ -32,6 +33,11 @@ enum Command {
     Bench(bench::Options),
     /// Build dist/, a static site that any host can serve under any path.
     Dist,
+    /// Print the changes of a version, which must be that of Cargo.toml, for its release.
+    Changes {
+        /// The version: `1.2.3`.
+        version: String,
+    },
 }
 
 fn main() -> ExitCode {
@@ -40,6 +46,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::test(&options),
         Command::Bench(options) => bench::bench(&options),
         Command::Dist => dist::dist(),
+        Command::Changes { version } => packages::changes(&version),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
