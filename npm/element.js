@@ -19,8 +19,14 @@ li { border-left: 3px solid var(--colour); padding-left: 0.5em; }
 .bad { --colour: var(--lora-loupe-bad, light-dark(#b3261e, #ff8a80)); }
 `;
 
-/** The colour of what a loader does with a file. @type {Record<string, string>} */
-const CLASSES = { applied: "good", partly: "warn", ignored: "bad", refused: "bad", unknown: "" };
+/** The colour and the sign of what a loader does with a file. @type {Record<string, [string, string]>} */
+const SIGNS = {
+  applied: ["good", "✓"],
+  partly: ["warn", "◐"],
+  ignored: ["bad", "✗"],
+  refused: ["bad", "✗"],
+  unknown: ["", "?"],
+};
 
 /** The card of a file; its attributes are `src`, `full` and `lang`. */
 export class LoraLoupe extends HTMLElement {
@@ -90,19 +96,17 @@ function card(report, words) {
   const problems = report.problems.map(({ severity, message }) =>
     element("li", { class: severity === "refuse" ? "bad" : "warn" }, told(message)),
   );
-  const loaders = report.loaders.map((loader) =>
-    element(
-      "li",
-      { class: CLASSES[loader.status] ?? "", title: loader.reason ? told(loader.reason) : "" },
-      loader.label,
-    ),
-  );
-  return [
+  const loaders = report.loaders.map(({ status, reason, label }) => {
+    const [colour, sign] = SIGNS[status] ?? SIGNS.unknown;
+    return element("li", { class: colour, title: reason ? told(reason) : "" }, `${sign} ${label}`);
+  });
+  const parts = [
     element("p", { part: "verdict" }, told(report.verdict)),
     element("dl", {}, ...facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])),
     element("ul", { class: "problems", part: "problems" }, ...problems),
     element("ul", { part: "loaders" }, ...loaders),
   ];
+  return parts.filter((part) => part.hasChildNodes());
 }
 
 /**

@@ -42,15 +42,18 @@ fn adapter(seed: u64, rank: usize) -> Vec<u8> {
     for (block, width) in [(0, 320), (1, 640)] {
         for layer in 0..2 {
             for part in ["attn1_to_q", "attn1_to_k", "attn1_to_v", "attn1_to_out_0", "attn2_to_q", "attn2_to_out_0"] {
-                let stem =
-                    format!("lora_unet_down_blocks_{block}_attentions_{layer}_transformer_blocks_0_{part}");
+                let stem = format!("lora_unet_down_blocks_{block}_attentions_{layer}_transformer_blocks_0_{part}");
                 let at = seed * 1000 + entries.len() as u64;
                 let mut up = normal(at, width * rank);
                 up.chunks_mut(rank).for_each(|row| {
                     row.iter_mut().enumerate().for_each(|(at, value)| *value *= 0.7f32.powi(at as i32));
                 });
                 entries.push((format!("{stem}.lora_up.weight"), vec![width as u64, rank as u64], up));
-                entries.push((format!("{stem}.lora_down.weight"), vec![rank as u64, width as u64], normal(at + 500, width * rank)));
+                entries.push((
+                    format!("{stem}.lora_down.weight"),
+                    vec![rank as u64, width as u64],
+                    normal(at + 500, width * rank),
+                ));
                 entries.push((format!("{stem}.alpha"), vec![], vec![rank as f32]));
             }
         }
@@ -81,8 +84,10 @@ fn copies_of_the_corpus_are_found() {
 #[test]
 fn different_files_of_the_corpus_are_told_apart() {
     let files = corpus();
-    let known: Vec<_> =
-        files.iter().filter_map(|(name, file, config)| Some((name, of(file, config.as_deref())?, file, config))).collect();
+    let known: Vec<_> = files
+        .iter()
+        .filter_map(|(name, file, config)| Some((name, of(file, config.as_deref())?, file, config)))
+        .collect();
     for (at, (name, one, file, config)) in known.iter().enumerate() {
         for (other_name, other, other_file, other_config) in &known[..at] {
             let (a, b) = (open(name, file, config.as_deref()), open(other_name, other_file, other_config.as_deref()));
@@ -129,7 +134,8 @@ fn among_adapters_of_real_size_copies_and_merges_are_found_and_nothing_else() {
         check(r#"{"kind": "convert", "to": "peft", "dtype": "F16"}"#, &[at], &files, 0.999, 1.001);
         let merge = r#"{"kind": "merge", "parts": [{"strength": 0.8}, {"strength": 0.4}]}"#;
         check(merge, &[at, at + 4], &files, ALIKE, 1.0);
-        let sum = r#"{"kind": "merge", "parts": [{"strength": 0.8}, {"strength": 0.4}], "options": {"rule": {"fixed": 8}}}"#;
+        let sum =
+            r#"{"kind": "merge", "parts": [{"strength": 0.8}, {"strength": 0.4}], "options": {"rule": {"fixed": 8}}}"#;
         check(sum, &[at, at + 4], &files, ALIKE, 1.0);
     }
 }

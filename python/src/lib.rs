@@ -63,9 +63,7 @@ impl File {
     /// Opens a file; `config` replaces the adapter_config.json next to it.
     fn open(place: &Place, config: Option<String>) -> Result<File, Failure> {
         match place {
-            Place::Bytes(bytes) => {
-                Ok(File { name: "bytes".into(), source: Source::Bytes(bytes.to_vec()), config })
-            }
+            Place::Bytes(bytes) => Ok(File { name: "bytes".into(), source: Source::Bytes(bytes.to_vec()), config }),
             Place::Path(path) => {
                 let (path, beside) = files::adapter(path);
                 let source = Source::Opened(files::source(&path).map_err(Failure::unreadable)?);

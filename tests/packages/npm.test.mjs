@@ -3,7 +3,7 @@
  * the compiler of TypeScript. `cargo xtask test packages` sets NPM_TARBALL and CHROME_PATH.
  */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { createReadStream } from 'node:fs';
 import { copyFile, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { chromium } from 'playwright-core';
 
@@ -62,10 +63,11 @@ async function serve(request, response) {
   createReadStream(path, { start: Number(start), end: last }).pipe(response);
 }
 
-/** Runs a module in the empty project and returns what it logs, as JSON. */
+/** Runs a module in the empty project and returns what it logs, as JSON; this process serves it meanwhile. */
 async function inNode(code) {
   await writeFile(join(project, 'run.js'), code);
-  return JSON.parse(execFileSync('node', ['run.js'], { cwd: project, encoding: 'utf8' }));
+  const { stdout } = await promisify(execFile)('node', ['run.js'], { cwd: project, maxBuffer: 1 << 28 });
+  return JSON.parse(stdout);
 }
 
 describe('the npm package', () => {

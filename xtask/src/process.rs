@@ -29,7 +29,9 @@ pub enum Error {
     #[error("{} has {size} bytes; it may have {limit}", path.display())]
     TooLarge { path: PathBuf, size: u64, limit: u64 },
     /// A version that is not released.
-    #[error("{version} cannot be released: Cargo.toml has {expected}, and CHANGELOG.md needs a section of it without `(unreleased)`")]
+    #[error(
+        "{version} cannot be released: Cargo.toml has {expected}, and CHANGELOG.md needs a section of it without `(unreleased)`"
+    )]
     Version { version: String, expected: String },
     /// No free TCP port.
     #[error("ports {first} to {last} are all in use: choose another with --port N")]
