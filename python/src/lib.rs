@@ -6,12 +6,13 @@
 mod command_line;
 
 use command_line::*;
-use lora_loupe::analysis::{Report, inspect_header, signature};
-use lora_loupe::edit::{self, Edit, EditError, EditInput, Opened, compare_files};
-use lora_loupe::formats::{ByteSource, ReadFuture};
+use lora_loupe::analysis::{self, Report, inspect_header, signature};
+use lora_loupe::edit as edits;
+use lora_loupe::edit::{Edit, EditError, EditInput, MetadataEdit, Opened, compare_files, edit_metadata};
+use lora_loupe::formats::{ByteSource, Header, ReadFuture};
 use lora_loupe::sentence::Sentence;
 use pollster::block_on;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyFileExistsError, PyKeyError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::ops::{ControlFlow, Range};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// A file as Python passes it.
@@ -139,8 +140,8 @@ fn inspect(
 fn fixes(py: Python<'_>, file: Place, config: Option<String>) -> PyResult<String> {
     py.detach(|| {
         let file = File::open(&file, config)?;
-        let report = block_on(lora_loupe::analysis::inspect(&file.name, &file.source, file.config.as_deref(), None));
-        Ok(json!(block_on(edit::fixes(&file.input(), &report)).map_err(Failure::from)?).to_string())
+        let report = block_on(analysis::inspect(&file.name, &file.source, file.config.as_deref(), None));
+        Ok(json!(block_on(edits::fixes(&file.input(), &report)).map_err(Failure::from)?).to_string())
     })
 }
 
@@ -159,7 +160,7 @@ fn edit(
     py.detach(|| {
         let paths: Vec<PathBuf> = files.iter().filter_map(Place::path).collect();
         let target = output::Output { preview: output.is_none(), output, force: overwrite };
-        let inputs: Vec<&std::path::Path> = paths.iter().map(PathBuf::as_path).collect();
+        let inputs: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
         target.check(&inputs).map_err(not_written)?;
         let files = files.iter().map(|file| File::open(file, None)).collect::<Result<Vec<File>, Failure>>()?;
         let base = base.map(|path| Ok((files::name(&path), files::model(&path)?))).transpose();
@@ -171,12 +172,12 @@ fn edit(
         }));
         let mut on_progress = |_| ControlFlow::Continue(());
         if target.preview {
-            let preview = block_on(edit::preview(&edit, &inputs, &mut on_progress)).map_err(Failure::from)?;
+            let preview = block_on(edits::preview(&edit, &inputs, &mut on_progress)).map_err(Failure::from)?;
             return Ok(json!({ "preview": preview, "outcome": Value::Null }).to_string());
         }
         let mut preview = None;
         let outcome = target.write(|out| {
-            let edited = block_on(edit::apply(&edit, &inputs, out, &mut on_progress))?;
+            let edited = block_on(edits::apply(&edit, &inputs, out, &mut on_progress))?;
             preview = Some(edited.preview);
             Ok(edited.outcome)
         });
@@ -188,11 +189,9 @@ fn not_written(error: output::OutputError) -> PyErr {
     match error {
         output::OutputError::Edit(error) => Failure::from(error).into(),
         output::OutputError::Exists(path) => {
-            pyo3::exceptions::PyFileExistsError::new_err(format!("{} exists; pass overwrite=True", path.display()))
+            PyFileExistsError::new_err(format!("{} exists; pass overwrite=True", path.display()))
         }
-        output::OutputError::Write { path, source } => {
-            pyo3::exceptions::PyOSError::new_err(format!("{}: {source}", path.display()))
-        }
+        output::OutputError::Write { path, source } => PyOSError::new_err(format!("{}: {source}", path.display())),
         other => PyValueError::new_err(other.to_string()),
     }
 }
@@ -223,10 +222,10 @@ fn compare(py: Python<'_>, a: Place, b: Place) -> PyResult<String> {
 fn metadata(py: Python<'_>, file: Place) -> PyResult<String> {
     py.detach(|| {
         let file = File::open(&file, None)?;
-        let unchanged = edit::MetadataEdit::default();
-        let rewrite = block_on(edit::edit_metadata(&file.name, &file.source, &unchanged)).map_err(Failure::from)?;
-        let header = block_on(lora_loupe::formats::Header::read(&file.source)).map_err(Failure::unreadable)?;
-        let hashes = block_on(lora_loupe::analysis::hashes(&file.source, Some(&header)));
+        let unchanged = MetadataEdit::default();
+        let rewrite = block_on(edit_metadata(&file.name, &file.source, &unchanged)).map_err(Failure::from)?;
+        let header = block_on(Header::read(&file.source)).map_err(Failure::unreadable)?;
+        let hashes = block_on(analysis::hashes(&file.source, Some(&header)));
         let hashes = hashes.map_err(Failure::unreadable)?;
         Ok(json!({ "file": file.name, "metadata": rewrite.preview.metadata, "hashes": hashes }).to_string())
     })
@@ -261,7 +260,7 @@ fn delta<'py>(py: Python<'py>, file: Place, layer: &str) -> PyResult<(Bound<'py,
         let file = File::open(&file, None)?;
         let opened = file.adapter().map_err(Failure::from)?;
         let found = opened.adapter.deltas.iter().find(|delta| opened.layer(delta) == layer || delta.tensor() == layer);
-        let delta = found.ok_or_else(|| pyo3::exceptions::PyKeyError::new_err(layer.to_owned()))?;
+        let delta = found.ok_or_else(|| PyKeyError::new_err(layer.to_owned()))?;
         let factors = block_on(opened.read_factors(delta)).map_err(Failure::from)?;
         let no_matrix = || EditError::NoMatrix { layer: layer.into(), algorithm: delta.algorithm };
         let form = delta.change.form(&factors).ok_or_else(no_matrix).map_err(Failure::from)?;
