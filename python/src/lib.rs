@@ -16,6 +16,7 @@ use pyo3::exceptions::{PyFileExistsError, PyKeyError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -112,6 +113,11 @@ impl From<Failure> for PyErr {
     }
 }
 
+/// Returns a value as JSON, with as many digits as the command line prints.
+fn json_of(value: &impl Serialize) -> PyResult<String> {
+    serde_json::to_string(value).map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
 /// Returns a report as JSON; a file that cannot be opened has one too, as in the command line.
 #[pyfunction]
 fn inspect(
@@ -131,7 +137,7 @@ fn inspect(
                 Report::unreadable(&name, &values.get("reason").map(ToString::to_string).unwrap_or_default())
             }
         };
-        Ok(json!(report).to_string())
+        json_of(&report)
     })
 }
 
@@ -141,7 +147,7 @@ fn fixes(py: Python<'_>, file: Place, config: Option<String>) -> PyResult<String
     py.detach(|| {
         let file = File::open(&file, config)?;
         let report = block_on(analysis::inspect(&file.name, &file.source, file.config.as_deref(), None));
-        Ok(json!(block_on(edits::fixes(&file.input(), &report)).map_err(Failure::from)?).to_string())
+        json_of(&block_on(edits::fixes(&file.input(), &report)).map_err(Failure::from)?)
     })
 }
 
@@ -237,7 +243,7 @@ fn signature_of(py: Python<'_>, file: Place) -> PyResult<String> {
     py.detach(|| {
         let file = File::open(&file, None)?;
         let opened = file.adapter().map_err(Failure::from)?;
-        Ok(json!(block_on(signature(opened.compared())).map_err(Failure::unreadable)?).to_string())
+        json_of(&block_on(signature(opened.compared())).map_err(Failure::unreadable)?)
     })
 }
 

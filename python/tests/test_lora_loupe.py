@@ -32,7 +32,8 @@ def test_a_report_is_that_of_the_command(adapter):
     assert len(report["modules"]) == 16
     assert set(report) == set(lora_loupe.types.Report.__annotations__)
     assert set(report["modules"][0]) == set(lora_loupe.types.Module.__annotations__)
-    assert set(report["problems"][0]) == set(lora_loupe.types.Problem.__annotations__)
+    [problem] = lora_loupe.inspect(b"<!DOCTYPE html><html></html>")["problems"]
+    assert set(problem) == set(lora_loupe.types.Problem.__annotations__)
 
 
 def test_a_file_may_be_a_text_a_path_or_bytes(adapter):
@@ -126,7 +127,7 @@ def test_fixes_are_listed_and_applied(adapter, tmp_path):
     assert "repair_hashes" in [fix["id"] for fix in lora_loupe.fixes(path)]
     lora_loupe.fix(path, "repair_hashes", output)
     hashes = lora_loupe.metadata(output)["hashes"]
-    assert [claim["verdict"] for claim in hashes["claims"]] == ["right"]
+    assert {claim["verdict"] for claim in hashes["claims"]} == {"right"}
     with pytest.raises(ValueError, match="is no fix"):
         lora_loupe.fix(path, "repair_everything")
 

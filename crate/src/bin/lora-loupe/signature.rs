@@ -1,10 +1,10 @@
 //! `signature` command: 64 numbers by which copies of adapters are found.
 
 use crate::files;
-use lora_loupe::analysis::signature;
+use lora_loupe::analysis::{Signature, signature};
 use lora_loupe::edit::Opened;
 use pollster::block_on;
-use serde_json::json;
+use serde::Serialize;
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,6 +22,13 @@ pub struct Arguments {
     json: bool,
 }
 
+/// A file's signature.
+#[derive(Serialize)]
+struct Row<'a> {
+    file: &'a str,
+    signature: Option<Signature>,
+}
+
 /// Prints a line per file.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     for path in &arguments.files {
@@ -30,7 +37,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         let opened = block_on(Opened::new(&files::name(&path), &source, companion.as_deref()))?;
         let signature = block_on(signature(opened.compared()))?;
         if arguments.json {
-            say!("{}", json!({ "file": opened.file, "signature": signature }));
+            say!("{}", serde_json::to_string(&Row { file: &opened.file, signature })?);
             continue;
         }
         let numbers = signature.map(|signature| signature.values.iter().map(|value| format!(" {value:.4}")).collect());
