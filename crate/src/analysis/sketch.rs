@@ -9,6 +9,7 @@
 use super::compare::{ComparedFile, ReadError};
 use crate::adapters::Delta;
 use crate::linalg::{Dense, Factorization};
+use crate::num::to_f32;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -81,7 +82,7 @@ impl Sketch {
     /// Returns the signature; `None` if there is no change, or values that are not finite.
     pub fn signature(&self) -> Option<Signature> {
         let norm = self.0.iter().map(|value| value * value).sum::<f64>().sqrt();
-        let values = || self.0.iter().map(|value| (value / norm) as f32).collect();
+        let values = || self.0.iter().map(|value| to_f32(value / norm)).collect();
         (norm > 0.0 && norm.is_finite()).then(|| Signature { version: VERSION, values: values() })
     }
 
@@ -210,6 +211,6 @@ mod tests {
         let form = Factorization::Product(Dense::new(vec![1.0, 2.0, 3.0], 1), Dense::new(vec![1.0, -1.0], 2));
         let values = sketch(&form, 1.0).signature().expect("a change").values;
         let found: Vec<(usize, f32)> = values.into_iter().enumerate().filter(|(_, value)| *value != 0.0).collect();
-        assert_eq!(found, []);
+        assert_eq!(found, [(16, 0.5), (21, -0.5), (24, -0.5), (29, 0.5)]);
     }
 }
