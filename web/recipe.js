@@ -17,11 +17,24 @@ export function modelKey(state) {
   const single = base.own.some(({ id, kind }) => id === base.chosen && kind === "file");
   const parts = single ? base.parts : [];
   const files = [base.chosen, ...parts.map(({ id }) => id)].join(" with ");
-  return `${files} on ${deviceOf(state)}`;
+  const { device, weights } = modelPlace(state);
+  return `${files} on ${device}${weights === "auto" ? "" : ` in ${weights}`}`;
 }
 
 /** Where images are computed. @param {State} state @returns {"gpu" | "cpu"} */
 export const deviceOf = ({ device }) => (device.info && !device.info.gpu ? "cpu" : "gpu");
+
+/**
+ * Where the model is opened, and how its weights are stored; the demo's are as they are.
+ * @param {State} state
+ * @returns {import("./engine/protocol.js").ModelPlace}
+ */
+export function modelPlace(state) {
+  const { base, device } = state;
+  const weights = base.chosen === "demo" ? "auto" : device.weights;
+  const memory = base.chosen === "demo" ? undefined : device.info?.memory.bytes;
+  return { device: deviceOf(state), weights, memory };
+}
 
 /** What decides an image besides its recipe. @param {State} state */
 export function causeOf(state) {

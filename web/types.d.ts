@@ -25,6 +25,7 @@ import type {
   Rng,
   Summary,
   Weighing,
+  WeightChoice,
 } from "./engine/types.d.ts";
 
 /** demo/demo.json. Paths are relative to demo/model/ and demo/loras/, sizes in bytes. */
@@ -78,12 +79,24 @@ export type Entry = {
   error: EngineError | null;
 };
 
+/**
+ * Memory for images, and where that is known from: what a page can address, or the computer's memory, which the graphics
+ * processor shares; `nothing`: it is assumed.
+ */
+export type DeviceMemory = { bytes: number; from: "page" | "computer" | "nothing" };
+
 /** Where images are computed: the graphics card; null for the processor, with the reason unless it was chosen. */
-export type DeviceInfo = { gpu: { adapter: string; software: boolean } | null; reason: string | null };
+export type DeviceInfo = {
+  gpu: { adapter: string; software: boolean } | null;
+  reason: string | null;
+  memory: DeviceMemory;
+};
 
 /** The choice of the device. */
 export type Device = {
   choice: DeviceChoice;
+  /** How the weights of the user's own models are stored. */
+  weights: WeightChoice;
   /** `missing`: the choice could not be opened. */
   status: "checking" | "ready" | "missing";
   info: DeviceInfo | null;
@@ -536,6 +549,7 @@ export type Action =
   | { type: "device/known"; info: DeviceInfo }
   | { type: "device/failed"; error: EngineError }
   | { type: "device/estimated"; seconds: number | null }
+  | { type: "weights/chosen"; weights: WeightChoice }
   | { type: "demo/listed"; catalogue: DemoCatalogue }
   | { type: "demo/try" }
   | { type: "demo/open"; id: string }
@@ -562,7 +576,7 @@ export type Action =
   | { type: "part/removed"; id: string }
   | { type: "model/chosen"; id: string }
   | { type: "model/added"; model: OwnModel }
-  | { type: "model/ready"; info: ModelInfo }
+  | { type: "model/ready"; info: ModelInfo; said: Pick<Form, "prediction" | "zeroSnr"> }
   | { type: "model/failed"; error: EngineError }
   | { type: "start/picked"; file: File }
   | { type: "start/taken"; start: Start | null }

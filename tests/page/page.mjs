@@ -30,7 +30,7 @@ Object.assign(globalThis, {
 Object.defineProperty(globalThis, 'navigator', {
   configurable: true,
   value: {
-    gpu: { requestAdapter: async () => ({ info: { description: 'Card' } }) },
+    gpu: { requestAdapter: async () => ({ info: { description: 'Card' }, limits: { maxBufferSize: 2 ** 28 } }) },
     languages: ['en'],
     hardwareConcurrency: 2,
   },
@@ -76,6 +76,8 @@ const MODEL = {
   guidance: 5,
   sampler: 'euler',
   parameters: 1,
+  storage: { weights: 'auto', needs: [{ weights: 'auto', bytes: 1e9 }] },
+  fingerprint: 'f1',
 };
 
 /** An engine's client whose slow calls (`generate`, `inspect`, ...) stay open until the test answers them. */

@@ -30,6 +30,7 @@ mod shape;
 mod sinusoidal;
 mod spec;
 mod stable_diffusion;
+mod storage;
 mod tiles;
 mod timing;
 mod upscaler;
@@ -60,6 +61,7 @@ pub use spec::{
     Conditioning, EncodePrompts, EncodedPrompt, EncodedText, LatentSpace, LocalFuture, ModelSpec, TextEncoder,
 };
 pub use stable_diffusion::token_table;
+pub use storage::{StorageNeed, WeightStorage};
 pub use tiles::Tiling;
 pub use timing::BenchResult;
 pub use upscaler::{Channels, Enlarger, UpscalerFile, is_named};

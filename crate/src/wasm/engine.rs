@@ -5,11 +5,12 @@ use super::device::Device;
 use super::sources::Place;
 use super::types::{GeneratedInfo, ModelInfo, PreviewInfo, ProgressInfo};
 use crate::formats::ByteSource;
-use crate::gpu::{RooflinePeak, Tuning};
+use crate::gpu::{KernelConfig, RooflinePeak, Tuning, WeightChoice};
+use crate::model::Component;
 use crate::pipeline::{
     Channels, DecodedImage, Embedding, Enlarger, Folder, GenerateInputs, GeneratedImages, Model, PipelineError,
-    Preview, Progress, Recipe, RecipeDraft, Session, Stage, Tiling, UpscalerFile, denoise_seconds_left, encode_png,
-    is_named, read_image,
+    Preview, Progress, Recipe, RecipeDraft, Session, Stage, Tiling, UpscalerFile, WeightStorage, denoise_seconds_left,
+    encode_png, is_named, read_image,
 };
 use crate::program::{ParseProgramError, Program};
 use crate::text::{Tokenizer, Wildcards, fill, read_styles};
@@ -42,6 +43,8 @@ pub struct Engine {
     pub(super) device: RefCell<Option<Device>>,
     /// Whether models are opened on the CPU.
     pub(super) on_cpu: Cell<bool>,
+    /// Chosen storage of weights, and the bytes that the device is likely to have for images.
+    pub(super) chosen_weights: Cell<(WeightChoice, Option<u64>)>,
     /// Floating-point operations per second of the CPU, once measured.
     pub(super) cpu_speed: Cell<Option<f64>>,
     /// Whether untuned kernels are tuned before the first image.
@@ -214,8 +217,12 @@ impl Engine {
 impl Engine {
     /// Replaces the open model.
     async fn set_model(&self, model: Model) -> Result<JsValue, JsValue> {
-        let info = ModelInfo::of(&model);
         let (device, config) = self.chosen_device().await?;
+        let (chosen, memory) = self.chosen_weights.get();
+        let storage = WeightStorage::choose(&model, &config, chosen, memory).map_err(refused)?;
+        let config = KernelConfig { weights: storage.weights, ..config };
+        let fingerprint = model.checkpoint.fingerprint(Component::Unet).await.map_err(|error| refused(error.into()))?;
+        let info = ModelInfo::of(&model, storage, fingerprint);
         let mut session = Session::new(device, config, model);
         session.tuning_enabled = self.tuning_enabled.clone();
         wasm_bindgen_futures::spawn_local(session.warm_up());
@@ -238,13 +245,15 @@ impl Engine {
         let previous = opened.session.gpu().cloned();
         let is_previous = |device: &Device| previous.as_ref().is_some_and(|gpu| Rc::ptr_eq(&device.gpu, gpu));
         if let Some(device) = self.device.borrow().as_ref().filter(|device| is_previous(device)) {
-            opened.session.config = device.config.clone();
+            let weights = opened.session.config.weights;
+            opened.session.config = KernelConfig { weights, ..device.config.clone() };
         }
         let result = work(&mut opened).await;
         // The session recreates a lost device, tunes an untuned one and disables f16 math that overflows.
         let mut device = self.device.borrow_mut();
         if let Some(gpu) = opened.session.gpu().filter(|_| device.as_ref().is_none_or(is_previous)) {
-            *device = Some(Device { gpu: gpu.clone(), config: opened.session.config.clone() });
+            let config = KernelConfig { weights: WeightChoice::Auto, ..opened.session.config.clone() };
+            *device = Some(Device { gpu: gpu.clone(), config });
         }
         if opened.id == self.models_opened.get() {
             *self.opened.borrow_mut() = Some(opened);
