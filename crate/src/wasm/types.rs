@@ -15,7 +15,7 @@ use crate::edit::{
 };
 use crate::gpu::{GpuInfo, WeightChoice};
 use crate::pipeline::{
-    AdapterChoice, Applied, EmbeddingChoice, EmbeddingMention, Hires, ImageInfo, Leftover, Mention, Model, Recipe,
+    AdapterChoice, Applied, EmbeddingChoice, EmbeddingMention, Hires, ImageInfo, Leftover, MaskedAreaSettings, Mention, Model, Recipe,
     RecipeDraft, Rng, Stage, StorageNeed, UnknownText, Upscaler, Variation, WeightStorage, schedule_label,
 };
 use crate::program::Program;
@@ -307,6 +307,7 @@ const RECIPES: &[Declaration] = &[
     AdapterChoice::decl,
     EmbeddingChoice::decl,
     Hires::decl,
+    MaskedAreaSettings::decl,
     Upscaler::decl,
     Rng::decl,
     Program::decl,
