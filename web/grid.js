@@ -1,9 +1,9 @@
 /** Two axes and the form -> the grid to be drawn: its ticks, and each cell's form. Pure. */
 
 import { sliders, strengthsText } from "./inspect/blocks.js";
-import { seedOf } from "./form.js";
+import { ROWS, boundedValue, choicesOf } from "./generate/options.js";
 import { clamp, entryById, loraOptions } from "./select.js";
-import { t, word } from "./words.js";
+import { t } from "./words.js";
 
 /** @typedef {import("./types.d.ts").State} State */
 /** @typedef {import("./types.d.ts").Axis} Axis */
@@ -14,18 +14,14 @@ import { t, word } from "./words.js";
 /** The most images of one grid. */
 export const MOST_CELLS = 64;
 
-/** Bounds and usual values of the axes that take numbers. */
-const NUMBERS = {
-  strength: { min: -4, max: 4, whole: false, usual: "-1, -0.5, 0, 0.5, 1, 1.5" },
-  seed: { min: 0, max: Infinity, whole: true, usual: "0, 1, 2, 3" },
-  steps: { min: 1, max: 100, whole: true, usual: "4, 8, 16" },
-  guidance: { min: 0, max: 30, whole: false, usual: "1, 3, 5, 8" },
-};
+/** Strengths of LoRAs that a grid can have, and its usual ones. */
+const STRENGTHS = { min: -4, max: 4, usual: "-1, -0.5, 0, 0.5, 1, 1.5" };
+
+/** The options that grids can vary. */
+const VARIED = ROWS.filter(({ axis }) => axis);
 
 /** @param {AxisKind} kind */
-function numbersOf(kind) {
-  return NUMBERS[/** @type {keyof typeof NUMBERS} */ (kind.split(":")[0])];
-}
+const optionOf = (kind) => VARIED.find(({ id }) => id === kind);
 
 /** What can change along an axis, for people. @param {State} state @returns {[AxisKind, string][]} */
 export function axisKinds(state) {
@@ -53,11 +49,17 @@ export function axisKinds(state) {
     ...strengths,
     ...blocks,
     ["lora", t("axis.lora")],
-    ["seed", t("form.seed")],
-    ["steps", t("form.steps")],
-    ["guidance", t("form.guidance")],
-    ["sampler", t("form.sampler")],
+    ...VARIED.filter(({ when }) => when?.(state) !== false).map(
+      ({ id, label }) => /** @type {[AxisKind, string]} */ ([id, t(label)]),
+    ),
   ];
+}
+
+/** An axis; one of nothing while there is no such option or LoRA. @param {State} state @param {"x" | "y"} side */
+export function axisOf(state, side) {
+  const axis = state.axes[side];
+  const isThere = axisKinds(state).some(([kind]) => kind === axis.kind);
+  return isThere ? axis : { ...axis, kind: /** @type {const} */ ("none") };
 }
 
 /**
@@ -67,11 +69,8 @@ export function axisKinds(state) {
  * @returns {Tick[] | null}
  */
 export function axisChoices(state, kind) {
-  if (kind === "sampler")
-    return (state.base.info?.samplers ?? [state.form.sampler]).map((value) => ({
-      value,
-      label: word("sampler", value),
-    }));
+  const option = optionOf(kind);
+  if (option?.choices) return choicesOf(option, state).map(([value, label]) => ({ value, label }));
   if (kind.startsWith("blocks:"))
     return blockChoices(entryById(state, state.form.loras[numberOf(kind)]?.id ?? "")?.report);
   if (kind !== "lora") return null;
@@ -117,7 +116,7 @@ export function freshAxis(state, kind) {
   const choices = axisChoices(state, kind)?.map(({ value }) => String(value)) ?? [];
   return {
     kind,
-    text: numbersOf(kind)?.usual ?? "",
+    text: kind.startsWith("strength:") ? STRENGTHS.usual : String(optionOf(kind)?.axis ?? ""),
     chosen: choices.slice(0, kind === "lora" ? 8 : kind.startsWith("blocks:") ? 6 : 4),
   };
 }
@@ -127,13 +126,16 @@ export function ticksOf(state, { kind, text, chosen }) {
   if (kind === "none") return [{ value: "", label: "" }];
   const choices = axisChoices(state, kind);
   if (choices) return choices.filter(({ value }) => chosen.includes(String(value)));
-  const { min, max, whole } = numbersOf(kind);
+  const option = optionOf(kind);
+  const bounded = (/** @type {string} */ part) =>
+    option
+      ? boundedValue(option, kind === "seed" ? part : Number(part), 1)
+      : clamp(Number(part), STRENGTHS.min, STRENGTHS.max);
   const typed = text
     .split(/[,;\s]+/)
     .filter(Boolean)
     .map((part) => part.replace("−", "-"));
-  const bounded = (/** @type {string} */ part) => clamp(whole ? Math.round(Number(part)) : Number(part), min, max);
-  const numbers = typed.filter((part) => !Number.isNaN(Number(part))).map(kind === "seed" ? seedOf : bounded);
+  const numbers = typed.filter((part) => !Number.isNaN(Number(part))).map(bounded);
   return [...new Set(numbers)].map((value) => ({ value, label: String(value).replace("-", "−") }));
 }
 
@@ -157,7 +159,7 @@ function withTick(form, kind, { value }) {
  * @returns {{ grid: import("./types.d.ts").Grid, forms: Form[] }}
  */
 export function plannedGrid(state) {
-  const { x, y } = state.axes;
+  const [x, y] = [axisOf(state, "x"), axisOf(state, "y")];
   const names = new Map(axisKinds(state));
   const side = (/** @type {Axis} */ axis) => ({
     name: axis.kind === "none" ? "" : (names.get(axis.kind) ?? ""),

@@ -2,6 +2,7 @@
 
 import type { JobState } from "./core/jobs.js";
 import type { LinkedRecipe, Unusable } from "./share/schema.js";
+import type { OptionId } from "./generate/options.js";
 import type { DeviceChoice } from "./engine/protocol.js";
 import type { Language } from "./words.js";
 import type {
@@ -182,7 +183,7 @@ export type Table = {
 /** A cell of the coverage strip: "component/block". */
 export type BlockKey = string;
 
-/** What the Generate form holds. */
+/** What the Generate form holds: an option's row is in generate/options.js. */
 export type Form = {
   prompt: string;
   negative: string;
@@ -210,8 +211,10 @@ export type Form = {
   zeroSnr: "" | "on" | "off";
   /** CFG rescale. */
   guidanceRescale: number;
-  /** Settings of A1111 that a restored image has and that are not fields here. */
-  carried: Pick<Recipe, "web_ui" | "variation" | "seed_resize">;
+  /** Settings of A1111 that a restored image has; null for the usual ones. */
+  webUi: Recipe["web_ui"] | null;
+  variation: Recipe["variation"] | null;
+  seedResize: Recipe["seed_resize"] | null;
   /** How far to go from the image to start from. */
   denoise: number;
   /** Share of fresh noise in each step, for samplers that have it; null for the usual. */
@@ -296,14 +299,13 @@ export type History = {
 };
 
 /** What changes along one side of a grid; "strength:N" and "blocks:N" are the strength of the Nth LoRA, counted from 0, and those of its blocks. */
-export type AxisKind =
-  "none" | "seed" | "steps" | "guidance" | "sampler" | "lora" | `strength:${number}` | `blocks:${number}`;
+export type AxisKind = "none" | "lora" | `strength:${number}` | `blocks:${number}` | OptionId;
 
 export type Axis = {
   kind: AxisKind;
   /** Numbers with commas between them, as they are typed. */
   text: string;
-  /** Names of samplers or ids of LoRAs. */
+  /** Values of an option, or ids of LoRAs. */
   chosen: string[];
 };
 

@@ -9,7 +9,7 @@ import { onAbort } from "../core/jobs.js";
 import { plannedGrid } from "../grid.js";
 import { fileOf, keptOf } from "../files/opened.js";
 import { pixelsOf } from "../images.js";
-import { laterSeed } from "../form.js";
+import { laterSeed } from "./seed.js";
 import {
   activeLabels,
   activeRows,

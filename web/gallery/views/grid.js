@@ -2,7 +2,7 @@
 
 import { html, nothing } from "lit-html";
 import { live } from "lit-html/directives/live.js";
-import { MOST_CELLS, axisChoices, axisKinds, freshAxis, ticksOf } from "../../grid.js";
+import { MOST_CELLS, axisChoices, axisKinds, axisOf, freshAxis, ticksOf } from "../../grid.js";
 import { t } from "../../words.js";
 import { download } from "../../ui/icons.js";
 import { progressView } from "../../generate/views/progress.js";
@@ -14,8 +14,8 @@ import { withName } from "../../generate/views/result.js";
 
 /** @param {State} state @param {Send} send */
 export function gridView(state, send) {
-  const { grid, run, demo, device, axes } = state;
-  const count = ticksOf(state, axes.x).length * ticksOf(state, axes.y).length;
+  const { grid, run, demo, device } = state;
+  const count = ticksOf(state, axisOf(state, "x")).length * ticksOf(state, axisOf(state, "y")).length;
   const ready =
     device.status === "ready" &&
     (run.status === "idle" || run.live) &&
@@ -53,8 +53,8 @@ export function gridView(state, send) {
 
 /** @param {State} state @param {"x" | "y"} side @param {string} name @param {Send} send */
 function axisView(state, side, name, send) {
-  const axis = state.axes[side];
-  const other = state.axes[side === "x" ? "y" : "x"].kind;
+  const axis = axisOf(state, side);
+  const other = axisOf(state, side === "x" ? "y" : "x").kind;
   const choices = axisChoices(state, axis.kind);
   const change = (/** @type {Partial<State["axes"]["x"]>} */ change) => send({ type: "axis/changed", side, change });
   const kinds = axisKinds(state).filter(([kind]) => kind === "none" || kind !== other);

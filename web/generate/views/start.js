@@ -4,6 +4,7 @@ import { html } from "lit-html";
 import { live } from "lit-html/directives/live.js";
 import { formatFixed } from "../../core/format.js";
 import { t } from "../../words.js";
+import { OPTIONS } from "../options.js";
 import { fileInto, numberInto } from "../../ui/fields.js";
 import { cross } from "../../ui/icons.js";
 
@@ -52,9 +53,9 @@ export function startView(start, mask, { denoise }, change, send) {
       <input
         type="range"
         id="denoise"
-        min="0"
-        max="1"
-        step="0.05"
+        min=${OPTIONS.denoise.min}
+        max=${OPTIONS.denoise.max}
+        step=${OPTIONS.denoise.step}
         aria-describedby="denoise-ends"
         .value=${live(String(denoise))}
         @input=${numberInto("denoise", change)}
