@@ -231,6 +231,10 @@ export type Form = {
   live: boolean;
   /** How many times to generate, each with the next seed. */
   batch: number;
+  /** Generate the masked area alone, with so many pixels around it, and blur its edge by so many. */
+  onlyMasked: boolean;
+  maskPadding: number;
+  maskBlur: number;
 };
 
 /** Styles and templates of prompts; the texts themselves stay in templates/fill.js. */

@@ -157,8 +157,11 @@ export const styleRules = () =>
 /** Processor cores, 1 if the browser does not say. */
 export const cores = () => navigator.hardwareConcurrency || 1;
 
-/** The computer's memory in GiB as the browser rounds it; undefined if it does not say. @returns {number | undefined} */
-export const gigabytes = () => /** @type {any} */ (navigator).deviceMemory;
+/**
+ * The computer's memory in GiB as the browser rounds it; undefined in browsers that do not say.
+ * @returns {number | undefined}
+ */
+export const gigabytes = () => /** @type {any} */ (navigator)["deviceMemory"];
 
 /** The graphics card that the browser offers; null for none. @returns {Promise<GPUAdapter | null>} */
 export const graphicsCard = async () =>

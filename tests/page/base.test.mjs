@@ -72,7 +72,10 @@ test('what an image says of its model stays while the model is opened', () => {
 
 test('what was said of models is kept by their fingerprints', () => {
   const stored = new Map();
-  const localStorage = { getItem: (key) => stored.get(key) ?? null, setItem: (key, value) => void stored.set(key, value) };
+  const localStorage = {
+    getItem: (key) => stored.get(key) ?? null,
+    setItem: (key, value) => void stored.set(key, value),
+  };
   Object.assign(globalThis, { localStorage });
   assert.deepEqual(saidOf('a1'), UNSAID);
   remember('a1', { prediction: 'v_prediction', zeroSnr: '' });

@@ -27,14 +27,15 @@ const OTHERS = {
   ...{ rng: 'philox', program: 'a1111', eta: 0.25, prediction: 'v_prediction', zeroSnr: 'off', guidanceRescale: 0.7 },
   ...{ emphasis: 'no_norm', padConds: true, webUi: { s_churn: 0.5 }, variation: { seed: 4, strength: 0.5 } },
   ...{ seedResize: [640, 320], hires: 'pixels', hiresScale: 2, hiresDenoise: 0.4, hiresSteps: 12, preview: false },
-  ...{ clipSkip: 2, live: true },
+  ...{ clipSkip: 2, live: true, onlyMasked: true, maskPadding: 48, maskBlur: 8 },
 };
 
-/** The state with a model of the user's own, an image to start from, and this form. */
+/** The state with a model of the user's own, an image to start from with a mask, and this form. */
 async function stateWith(form) {
   const { state } = await openPage();
   const base = { ...state().base, chosen: 'own', own: [{ id: 'own', name: INFO.name, kind: 'file' }], info: INFO };
-  return { ...state(), base, start: { id: 'image:1', name: 'a.png', url: '' }, form: { ...FIRST_FORM, ...form } };
+  const start = { id: 'image:1', name: 'a.png', url: '' };
+  return { ...state(), base, start, mask: start, form: { ...FIRST_FORM, ...form } };
 }
 
 /** The text of a template with all that stands in it. */

@@ -19,10 +19,10 @@ const INTEL_CARD = /hpg?$/;
 export const PROCESSOR_MEMORY = { bytes: ON_PROCESSOR, from: "page" };
 
 /**
- * WebGPU does not tell the memory of a graphics card. One that shares the computer's memory gets half of it, as far as the
- * browser says how much that is; what is bound as one buffer is there in any case.
- * @param {{ vendor: string, architecture: string, maxBufferSize: number, gigabytes?: number }} card `gigabytes`: of the
- * computer, as the browser rounds it
+ * WebGPU does not tell the memory of a graphics card. One that shares the computer's memory gets half of it, as far as
+ * the browser says how much that is; what is bound as one buffer is there in any case.
+ * @param {{ vendor: string, architecture: string, maxBufferSize: number, gigabytes?: number }} card
+ * `gigabytes`: of the computer, as the browser rounds it
  * @returns {DeviceMemory}
  */
 export function cardMemory({ vendor, architecture, maxBufferSize, gigabytes }) {

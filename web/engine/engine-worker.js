@@ -49,13 +49,13 @@ async function choose(engine, { device, weights, memory }) {
 let tuned = null;
 
 /** @param {Engine} engine @param {any} args @param {(progress: any) => void} onProgress */
-async function drawn(engine, { recipe, start, mask, preview }, onProgress) {
+async function drawn(engine, { recipe, start, mask, startWidth, preview }, onProgress) {
   if (tuned === null) {
     tuned = await load();
     if (tuned) engine.use_tuning(tuned);
   }
   try {
-    return await engine.generate(recipe, onProgress, start, mask, preview);
+    return await engine.generate(recipe, onProgress, start, mask, preview, startWidth);
   } finally {
     const now = engine.tuning();
     if (now && now !== tuned) await save((tuned = now));

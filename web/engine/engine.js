@@ -66,8 +66,8 @@ export class EngineClient extends Client {
 
   /**
    * @param {import("./types.d.ts").Recipe} recipe
-   * @param {{ start?: Uint8Array, mask?: Uint8Array, preview: boolean }} given RGBA pixels of the recipe's size, where
-   * it has a `denoise` and is `masked`
+   * @param {{ start?: Uint8Array, mask?: Uint8Array, startWidth: number, preview: boolean }} given RGBA pixels, where
+   * it has a `denoise` and is `masked`: of the recipe's size, or of any with a `masked_area`
    * @param {(progress: Progress) => void} onProgress
    * @returns {Promise<import("./types.d.ts").GeneratedImage>}
    */

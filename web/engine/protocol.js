@@ -20,7 +20,8 @@
  */
 
 /**
- * Where a model is opened, and how its weights are stored: `auto` chooses by the bytes that the device is likely to have.
+ * Where a model is opened, and how its weights are stored: `auto` chooses by the bytes that the device is likely to
+ * have.
  * @typedef {{ device: "gpu" | "cpu", weights: import("./types.d.ts").WeightChoice, memory?: number }} ModelPlace
  */
 

@@ -87,7 +87,8 @@ function withSaid(state, { prediction, zeroSnr }) {
 }
 
 /**
- * An opened model: untouched numbers follow it, as does what was said of its files, and a sampler that it lacks gives way.
+ * An opened model: untouched numbers follow it, as does what was said of its files, and a sampler that it lacks gives
+ * way.
  * @param {State} state
  * @param {import("../engine/types.d.ts").ModelInfo} info
  * @param {Pick<import("../types.d.ts").Form, "prediction" | "zeroSnr">} said

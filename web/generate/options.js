@@ -14,7 +14,7 @@ import { MOST_SEED, RANDOM_SEED, seedOf } from "./seed.js";
 /** @typedef {import("../share/checks.js").Check} Check */
 /** @typedef {import("../engine/types.d.ts").Recipe} Recipe */
 /** @typedef {Exclude<keyof Form, "loras">} OptionId an option's field in the form, and the id of its control */
-/** @typedef {"numbers" | "advanced"} Place a part of the form */
+/** @typedef {"numbers" | "mask" | "advanced"} Place a part of the form */
 
 /** @typedef {(state: State) => [value: string, name: string][]} Choices */
 
@@ -66,6 +66,9 @@ export const seed = (value) => (/^\d{1,20}$/.test(String(value)) ? seedOf(String
 /** @type {Record<keyof NonNullable<Recipe["variation"]>, Check>} */
 const VARIATION = { seed, strength: number(0, 1) };
 
+/** @type {Record<keyof NonNullable<Recipe["masked_area"]>, Check>} */
+const MASKED_AREA = { padding: whole(0, 1024), blur: whole(0, 256) };
+
 const setting = number(0, 1e6);
 /** A1111's settings. @type {Record<keyof NonNullable<Recipe["web_ui"]>, Check>} */
 const WEB_UI = {
@@ -83,6 +86,8 @@ const RNG_SAYS = /** @type {const} */ ({
 });
 
 const isA1111 = (/** @type {State} */ { form }) => form.program === "a1111";
+const isMasked = (/** @type {State} */ { start, mask }) => start !== null && mask !== null;
+const isAreaMasked = (/** @type {State} */ state) => isMasked(state) && state.form.onlyMasked;
 const isSecondPass = (/** @type {State} */ { form }) => form.hires !== "";
 
 /** The largest width and height. */
@@ -133,6 +138,16 @@ export const OPTIONS = {
     ...{ first: 0.6, label: "start.change", when: ({ start }) => start !== null, min: 0, max: 1, step: 0.05 },
     ...{ field: "denoise", check: orNull(number(0, 1)), needed: true, axis: "0.3, 0.5, 0.7, 0.9" },
   },
+  onlyMasked: {
+    ...{ first: false, label: "mask.only", says: "mask.only_says", place: "mask", when: isMasked },
+    ...{ field: "masked_area", check: record(MASKED_AREA, ["padding", "blur"]) },
+    write: (only, { form }) => (only ? { padding: form.maskPadding, blur: form.maskBlur } : undefined),
+    read: ({ padding, blur }) => ({ onlyMasked: true, maskPadding: padding, maskBlur: blur }),
+  },
+  maskPadding: {
+    ...{ first: 32, label: "mask.padding", place: "mask", when: isAreaMasked, min: 0, max: 256, step: 1 },
+  },
+  maskBlur: { first: 4, label: "mask.blur", place: "mask", when: isAreaMasked, min: 0, max: 64, step: 1 },
   schedule: {
     ...{ first: "", label: "advanced.schedule", place: "advanced", choices: schedules, axis: true },
     ...{ field: "schedule", check: choice(Object.keys(SCHEDULES)) },

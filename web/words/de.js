@@ -305,6 +305,10 @@ export default {
   "start.change": "Denoising-Stärke",
   "start.ends": "0 behält das Bild, 1 ignoriert es.",
 
+  "mask.only": "Nur maskierter Bereich",
+  "mask.only_says": "Erzeugt nur den Bereich um die Maske in der gewählten Größe und fügt ihn in das Bild ein, das seine eigene Größe behält.",
+  "mask.padding": "Abstand um die Maske (Pixel)",
+  "mask.blur": "Weichzeichnung der Maske",
   "mask.pick": "Maske hinzufügen (Inpainting)",
   "mask.help": "Weiße Bereiche werden neu erzeugt, schwarze bleiben. Gleiches Seitenverhältnis wie das Bild.",
   "mask.alt": "Die Maske: weiße Bereiche werden neu erzeugt",

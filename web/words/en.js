@@ -304,6 +304,10 @@ export default {
   "start.change": "Denoising strength",
   "start.ends": "0 keeps the image, 1 ignores it.",
 
+  "mask.only": "Only masked",
+  "mask.only_says": "Generates only the area around the mask, at the chosen size, and pastes it into the image, which keeps its own size.",
+  "mask.padding": "Only masked padding, pixels",
+  "mask.blur": "Mask blur",
   "mask.pick": "Add a mask (inpaint)",
   "mask.help": "White areas are regenerated, black areas are kept. Same aspect ratio as the image.",
   "mask.alt": "The mask: white areas are regenerated",

@@ -305,6 +305,10 @@ export default {
   "start.change": "重绘幅度",
   "start.ends": "0 保留原图，1 忽略原图。",
 
+  "mask.only": "仅蒙版区域",
+  "mask.only_says": "仅以所选尺寸生成蒙版周围的区域，并贴回原图；原图保持自身尺寸。",
+  "mask.padding": "仅蒙版区域下边缘预留像素",
+  "mask.blur": "蒙版边缘模糊度",
   "mask.pick": "添加蒙版（局部重绘）",
   "mask.help": "白色区域重新生成，黑色区域保留。宽高比须与图像相同。",
   "mask.alt": "蒙版：白色区域重新生成",

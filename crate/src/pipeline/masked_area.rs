@@ -1,6 +1,7 @@
 //! Inpainting of the masked area alone, as AUTOMATIC1111's "Only masked": the area around the mask is cut out and resized to
 //! the size that is generated, and the result is pasted back through the mask.
 
+use super::error::PipelineError;
 use super::generate::GeneratedImages;
 use super::image::DecodedImage;
 use super::resize::{bicubic_mask, lanczos, lanczos_mask};
@@ -39,17 +40,22 @@ pub struct MaskedArea {
 
 impl MaskedArea {
     /// Finds the area of an image around its mask, whose white areas are regenerated, which is generated as an image of
-    /// `size`; `None` if the mask is black.
+    /// `size`; returns an error for a black mask.
     pub fn new(
         image: DecodedImage,
         mask: &DecodedImage,
         settings: MaskedAreaSettings,
         size: (usize, usize),
-    ) -> Option<MaskedArea> {
+    ) -> Result<MaskedArea, PipelineError> {
         let of = (image.width, image.height);
         let mask = blurred(luminance(mask), of, settings.blur);
-        let area = expanded(padded(&mask, of, settings.padding)?, size, of);
-        Some(MaskedArea { image, mask, area, size })
+        let black = || PipelineError::Recipe {
+            what: "the mask",
+            found: "black".into(),
+            wanted: "it must be white where the image is to be regenerated".into(),
+        };
+        let area = expanded(padded(&mask, of, settings.padding).ok_or_else(black)?, size, of);
+        Ok(MaskedArea { image, mask, area, size })
     }
 
     /// Returns the image to start from.

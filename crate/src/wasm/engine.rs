@@ -8,7 +8,7 @@ use crate::formats::ByteSource;
 use crate::gpu::{KernelConfig, RooflinePeak, Tuning, WeightChoice};
 use crate::model::Component;
 use crate::pipeline::{
-    Channels, DecodedImage, Embedding, Enlarger, Folder, GenerateInputs, GeneratedImages, Model, PipelineError,
+    Channels, DecodedImage, Embedding, Enlarger, Folder, GenerateInputs, GeneratedImages, MaskedArea, Model, PipelineError,
     Preview, Progress, Recipe, RecipeDraft, Session, Stage, Tiling, UpscalerFile, WeightStorage, denoise_seconds_left,
     encode_png, is_named, read_image,
 };
@@ -101,7 +101,9 @@ impl Engine {
 
     /// Generates a recipe's image, or the first of its batch. `on_progress` receives each step, with a
     /// `preview` if requested; `init` holds the RGBA pixels of the img2img input if the recipe has a
-    /// `denoise`, and `mask` those of the mask if it is `masked`.
+    /// `denoise`, and `mask` those of the mask if it is `masked`. With a `masked_area` both have a width of their own,
+    /// `init_width`.
+    #[expect(clippy::too_many_arguments, reason = "the inputs of an image")]
     pub async fn generate(
         &self,
         recipe: JsValue,
@@ -109,22 +111,40 @@ impl Engine {
         init: Option<Vec<u8>>,
         mask: Option<Vec<u8>>,
         preview: bool,
+        init_width: Option<usize>,
     ) -> Result<JsValue, JsValue> {
         let recipe: Recipe = from_js("the recipe", recipe)?;
-        let init = init.map(|rgba| {
-            let rgb = rgba.chunks_exact(4).flat_map(|pixel| &pixel[..3]);
-            rgb.map(|&value| f32::from(value) / 127.5 - 1.0).collect::<Vec<f32>>()
-        });
-        let mask = mask.map(|rgba| {
-            let gray = |pixel: &[u8]| pixel[..3].iter().map(|&value| f32::from(value)).sum::<f32>() / 765.0;
-            rgba.chunks_exact(4).map(gray).collect::<Vec<f32>>()
-        });
+        let area = match (recipe.masked_area.filter(|_| recipe.masked), &init, &mask) {
+            (Some(settings), Some(init), Some(mask)) => {
+                let image = |rgba: &[u8]| decoded(rgba, init_width.unwrap_or(recipe.width));
+                let size = (recipe.width, recipe.height);
+                Some(MaskedArea::new(image(init), &image(mask), settings, size).map_err(refused)?)
+            }
+            _ => None,
+        };
+        let multiple = self.opened.borrow().as_ref().map_or(8, |opened| opened.session.model.size_multiple());
+        let init = match &area {
+            Some(area) => Some(area.start().rgb),
+            None => init.map(|rgba| decoded(&rgba, recipe.width).rgb),
+        };
+        let init = init.map(|rgb| rgb.iter().map(|&value| f32::from(value) / 127.5 - 1.0).collect::<Vec<f32>>());
+        let mask = match &area {
+            Some(area) => Some(area.start_mask(multiple)),
+            None => mask.map(|rgba| {
+                let gray = |pixel: &[u8]| pixel[..3].iter().map(|&value| f32::from(value)).sum::<f32>() / 765.0;
+                rgba.chunks_exact(4).map(gray).collect::<Vec<f32>>()
+            }),
+        };
         let started = js_sys::Date::now();
         let generate = async |opened: &mut Opened| {
             self.cancel_requested.set(false);
             self.draw(opened, &recipe, (init.as_deref(), mask.as_deref(), preview), &on_progress).await
         };
         let generated = self.with_model(generate).await?.map_err(refused)?;
+        let generated = match area {
+            Some(area) => area.pasted(generated),
+            None => generated,
+        };
         images_to_js(&recipe, generated, (js_sys::Date::now() - started) / 1000.0)
     }
 
@@ -143,8 +163,7 @@ impl Engine {
         let upscaler = self.upscaler(&|known, _| known == sha256).await.map_err(refused)?;
         let upscaler = upscaler.ok_or_else(|| refused(PipelineError::NoUpscaler(sha256.clone())))?;
         let (device, config) = self.chosen_device().await?;
-        let rgb: Vec<u8> = rgba.chunks_exact(4).flat_map(|pixel| &pixel[..3]).copied().collect();
-        let image = DecodedImage { width, height: rgb.len() / 3 / width.max(1), rgb };
+        let image = decoded(&rgba, width);
         let on_tile = &mut |step, steps| {
             let progress = ProgressInfo { stage: Stage::Upscale, step, steps, seconds_left: None };
             if let Ok(progress) = to_js(&progress) {
@@ -366,6 +385,12 @@ impl Opened {
         self.adapters.insert(sha256.into(), loaded.clone());
         Ok(Some(loaded))
     }
+}
+
+/// Returns RGBA pixels as an image.
+fn decoded(rgba: &[u8], width: usize) -> DecodedImage {
+    let rgb: Vec<u8> = rgba.chunks_exact(4).flat_map(|pixel| &pixel[..3]).copied().collect();
+    DecodedImage { width, height: rgb.len() / 3 / width.max(1), rgb }
 }
 
 /// Returns a preview image as `{width, height, rgba}`.

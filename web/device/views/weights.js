@@ -23,8 +23,12 @@ const MEANS = /** @type {const} */ ({
   q4: "weights.q4_means",
 });
 
-/** @type {Record<import("../../types.d.ts").DeviceMemory["from"], "weights.page" | "weights.computer" | "weights.nothing">} */
-const FROM = { page: "weights.page", computer: "weights.computer", nothing: "weights.nothing" };
+/** Where the memory is known from. */
+const FROM = /** @type {const} */ ({
+  page: "weights.page",
+  computer: "weights.computer",
+  nothing: "weights.nothing",
+});
 
 /** The demo's weights are few. @param {State} state @param {Send} send */
 export function weightsView({ base, device, run }, send) {
@@ -58,7 +62,10 @@ function storedView({ storage, width, height }, device) {
   </p>`;
 }
 
-/** @param {import("../../engine/types.d.ts").StorageNeed} better @param {import("../../types.d.ts").DeviceMemory} memory */
+/**
+ * @param {import("../../engine/types.d.ts").StorageNeed} better
+ * @param {import("../../types.d.ts").DeviceMemory} memory
+ */
 function reason({ weights, bytes }, { bytes: has, from }) {
   const more = t(weights === "auto" ? "weights.with_copies" : "weights.more", { bytes: formatBytes(bytes), weights });
   return `${more} ${t(FROM[from], { bytes: formatBytes(has) })}`;

@@ -26,7 +26,7 @@ import { insideView } from "../../templates/lazy.js";
 
 /** @param {State} state @param {Send} send */
 export function formView(state, send) {
-  const { form, demo, device, run, start, mask } = state;
+  const { demo, device, run } = state;
   const change = (/** @type {Partial<Form>} */ change) => send({ type: "form/changed", change });
   const ready = device.status === "ready" && (run.status === "idle" || run.live) && demo.catalogue !== null;
   const stacked = activeRows(state).length;
@@ -42,7 +42,7 @@ export function formView(state, send) {
         ${insideView(state.templates, send)}
       </details>
       ${stackView(state, send)} ${fewStepsView(state, change)} ${numbersView(state, change, send)}
-      ${startView(start, mask, form, change, send)} ${advancedView(state, change)}
+      ${startView(state, change, send)} ${advancedView(state, change)}
       <button class="button primary" id="generate" type="submit" aria-disabled=${ready ? "false" : "true"}>
         ${device.status === "checking" ? t("form.checking") : t("form.generate")}
       </button>

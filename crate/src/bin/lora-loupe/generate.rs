@@ -371,8 +371,7 @@ fn masked_area(arguments: &Arguments, recipe: &Recipe) -> Result<Option<MaskedAr
     let image = decode_png(&std::fs::read(init).map_err(|error| format!("{}: {error}", init.display()))?)
         .map_err(|error| format!("{}: {error}", init.display()))?;
     let levels = read_image(mask, (image.width, image.height))?;
-    let area = MaskedArea::new(image, &levels, settings, (recipe.width, recipe.height));
-    Ok(Some(area.ok_or_else(|| format!("{}: the mask is black: nothing is to be generated", mask.display()))?))
+    Ok(Some(MaskedArea::new(image, &levels, settings, (recipe.width, recipe.height))?))
 }
 
 /// Returns the RGB values from -1 to 1.
