@@ -8,7 +8,7 @@ use lora_loupe::gpu::{
 use lora_loupe::model::{Component, Module};
 use lora_loupe::num::{host_len, numel};
 use lora_loupe::ops::{BLOCK, Conv2d, Matmul, Narrow, Op, Prologue, SUPERBLOCK, Storage, Widen};
-use lora_loupe::pipeline::{Model, Shape};
+use lora_loupe::pipeline::{Model, Shape, WeightStorage};
 use lora_loupe::plan::{Builder, Layout, Plan, Source, interpret};
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
 use lora_loupe_tests::compare::close;
@@ -443,6 +443,31 @@ fn images_with_two_loras_fit_smaller_cards() {
                 assert!(gigabytes <= most && need.adapters > 0, "{family} {weights:?}: {gigabytes} GB");
             }
         }
+    }
+}
+
+#[test]
+fn weights_are_stored_as_they_fit() {
+    use WeightChoice::{Auto, F16, Q4, Q8};
+    const GIB: u64 = 1 << 30;
+    for (family, fitting) in [
+        ("sdxl", [(16 * GIB, Auto), (8 * GIB, F16), (6 * GIB, Q8), (4 * GIB, Q4), (GIB, Q4)]),
+        ("sd15", [(6 * GIB, Auto), (3 * GIB, F16), (2 * GIB, Q8), (3 * GIB / 2, Q8), (GIB, Q4)]),
+    ] {
+        let model = imagined::open(&imagined::shapes(family), &[], &[]).expect("a model");
+        let choose =
+            |chosen, memory| WeightStorage::choose(&model, &KernelConfig::BASELINE, chosen, memory).expect("plans");
+        for (memory, weights) in fitting {
+            assert_eq!(choose(Auto, Some(memory)).weights, weights, "{family}: {memory} bytes");
+            assert_eq!(choose(Q8, Some(memory)).weights, Q8, "{family}: what is chosen stays");
+        }
+        let WeightStorage { weights, needs } = choose(Auto, None);
+        assert_eq!(weights, Auto, "{family}: without a limit");
+        assert_eq!(needs.iter().map(|need| need.weights).collect::<Vec<_>>(), WeightChoice::ALL);
+        assert!(needs.is_sorted_by(|larger, smaller| larger.bytes > smaller.bytes), "{family}: {needs:?}");
+        let planned =
+            model.memory_need(model.native_shape(), &KernelConfig { weights: Q8, ..KernelConfig::BASELINE }, &[]);
+        assert_eq!(needs[2].bytes, planned.expect("plans").total());
     }
 }
 

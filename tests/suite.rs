@@ -23,6 +23,7 @@ mod loaders;
 mod loops;
 mod loras;
 mod low_rank;
+mod masked_area;
 mod native_size;
 mod networks;
 mod pickles;

@@ -65,6 +65,18 @@ describe('a UNet in a file of its own', () => {
     await sizes.selectOption('768x512');
     assert.deepEqual([await page.inputValue('#width'), await page.inputValue('#height')], ['768', '512']);
 
+    // Without a graphics card, a page can address 4 GB: less than the weights, their copies and the image.
+    const stored = page.getByTestId('weights');
+    assert.equal(await stored.getAttribute('data-weights'), 'f16');
+    assert.match(await stored.innerText(), /16-bit weights: a 512 × 512 image needs 2\.4 GB/);
+    assert.match(await stored.innerText(), /would need up to 4\.\d GB\. A page can use about 4\.0 GB on the processor\./);
+    assert.match(await stored.innerText(), /reads the affected layers from the file again/);
+    await page.selectOption('#weights', 'q4');
+    await page.locator('[data-testid=weights][data-weights=q4]').waitFor();
+    assert.match(await stored.innerText(), /4-bit weights: a 512 × 512 image needs 1\.2 GB\. Images differ visibly\./);
+    await page.selectOption('#weights', 'auto');
+    await page.locator('[data-testid=weights][data-weights=f16]').waitFor();
+
     // A file that does not belong to it is let go, and the model stays.
     await page.setInputFiles('#pick-part', sparse('other.safetensors', 'model.diffusion_model.out.'));
     await page

@@ -4,19 +4,9 @@
 use super::error::PipelineError;
 use super::generate::GeneratedImages;
 use super::image::DecodedImage;
+use super::recipe::MaskedAreaSettings;
 use super::resize::{bicubic_mask, lanczos, lanczos_mask};
 use crate::num::{to_byte, to_index};
-use serde::{Deserialize, Serialize};
-use ts_rs::TS;
-
-/// Settings of inpainting the masked area alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
-pub struct MaskedAreaSettings {
-    /// Pixels around the mask that are generated with it, for their context ("Only masked padding").
-    pub padding: usize,
-    /// Standard deviation of the mask's blur in pixels.
-    pub blur: usize,
-}
 
 /// A rectangle of an image, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +76,8 @@ impl MaskedArea {
     pub fn pasted(&self, generated: GeneratedImages) -> GeneratedImages {
         let GeneratedImages { width, height, rgb, .. } = &generated;
         let images = rgb.chunks_exact(width * height * 3);
-        let images = images.map(|rgb| self.finished(DecodedImage { width: *width, height: *height, rgb: rgb.to_vec() }));
+        let images =
+            images.map(|rgb| self.finished(DecodedImage { width: *width, height: *height, rgb: rgb.to_vec() }));
         let rgb = images.flat_map(|image| image.rgb).collect();
         GeneratedImages { width: self.image.width, height: self.image.height, rgb, ..generated }
     }
@@ -201,7 +192,7 @@ fn blurred(mask: Vec<u8>, (width, height): (usize, usize), deviation: usize) -> 
         return mask;
     }
     // The web UI's kernels reach 2.5 deviations.
-    let reach = (5 * deviation + 1) / 2;
+    let reach = (5 * deviation).div_ceil(2);
     let weight = |at: usize| {
         let distance = at.abs_diff(reach) as f64 / deviation as f64;
         (-distance * distance / 2.0).exp()
@@ -214,11 +205,11 @@ fn blurred(mask: Vec<u8>, (width, height): (usize, usize), deviation: usize) -> 
         at.min(period - at).min(length - 1)
     };
     let blur = |length: usize, at: usize, value: &dyn Fn(usize) -> u8| {
-        let taps = weights.iter().enumerate().map(|(tap, weight)| weight * f64::from(value(mirrored(at + tap, length))));
+        let taps =
+            weights.iter().enumerate().map(|(tap, weight)| weight * f64::from(value(mirrored(at + tap, length))));
         to_byte((taps.sum::<f64>() / sum).round() as f32)
     };
-    let by_row: Vec<u8> = (0..mask.len())
-        .map(|at| blur(width, at % width, &|column| mask[at / width * width + column]))
-        .collect();
+    let by_row: Vec<u8> =
+        (0..mask.len()).map(|at| blur(width, at % width, &|column| mask[at / width * width + column])).collect();
     (0..mask.len()).map(|at| blur(height, at / width, &|row| by_row[row * width + at % width])).collect()
 }

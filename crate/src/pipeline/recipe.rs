@@ -1,7 +1,6 @@
 //! Recipes: everything that determines an image, as one serializable value for links, files and tests.
 
 use super::error::PipelineError;
-use super::masked_area::MaskedAreaSettings;
 use crate::num::to_index;
 use crate::program::Program;
 use crate::samplers::{PredictionType, SamplerKind, ScheduleConfig, SigmaSpacing, TimestepSpacing, WebUiSettings};
@@ -135,6 +134,15 @@ pub struct Variation {
     pub seed: u64,
     /// Variation strength, 0 to 1: share of the variation seed's noise.
     pub strength: f64,
+}
+
+/// Settings of inpainting the masked area alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct MaskedAreaSettings {
+    /// Pixels around the mask that are generated with it, for their context ("Only masked padding").
+    pub padding: usize,
+    /// Standard deviation of the mask's blur in pixels.
+    pub blur: usize,
 }
 
 /// Settings of a second pass over the upscaled result of the first (Hires. fix).

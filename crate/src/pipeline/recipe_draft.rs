@@ -3,8 +3,7 @@
 use serde::Serialize;
 use ts_rs::TS;
 
-use super::masked_area::MaskedAreaSettings;
-use super::recipe::{AdapterChoice, Hires, Recipe, Rng, Variation};
+use super::recipe::{AdapterChoice, Hires, MaskedAreaSettings, Recipe, Rng, Variation};
 use crate::program::Program;
 use crate::samplers::{SamplerKind, SigmaSpacing, WebUiSettings};
 use crate::text::{Emphasis, ExtraNetwork};

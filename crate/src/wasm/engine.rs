@@ -8,9 +8,9 @@ use crate::formats::ByteSource;
 use crate::gpu::{KernelConfig, RooflinePeak, Tuning, WeightChoice};
 use crate::model::Component;
 use crate::pipeline::{
-    Channels, DecodedImage, Embedding, Enlarger, Folder, GenerateInputs, GeneratedImages, MaskedArea, Model, PipelineError,
-    Preview, Progress, Recipe, RecipeDraft, Session, Stage, Tiling, UpscalerFile, WeightStorage, denoise_seconds_left,
-    encode_png, is_named, read_image,
+    Channels, DecodedImage, Embedding, Enlarger, Folder, GenerateInputs, GeneratedImages, MaskedArea, Model,
+    PipelineError, Preview, Progress, Recipe, RecipeDraft, Session, Stage, Tiling, UpscalerFile, WeightStorage,
+    denoise_seconds_left, encode_png, is_named, read_image,
 };
 use crate::program::{ParseProgramError, Program};
 use crate::text::{Tokenizer, Wildcards, fill, read_styles};
@@ -103,7 +103,6 @@ impl Engine {
     /// `preview` if requested; `init` holds the RGBA pixels of the img2img input if the recipe has a
     /// `denoise`, and `mask` those of the mask if it is `masked`. With a `masked_area` both have a width of their own,
     /// `init_width`.
-    #[expect(clippy::too_many_arguments, reason = "the inputs of an image")]
     pub async fn generate(
         &self,
         recipe: JsValue,

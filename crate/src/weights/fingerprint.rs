@@ -29,8 +29,7 @@ async fn sampled(file: &TensorFile) -> Result<Vec<u8>, WeightsError> {
     let mut hash = Sha256::new_with_prefix(len.to_le_bytes());
     for at in 0..SAMPLES {
         let start = len / SAMPLES * at;
-        let failed =
-            |error: std::io::Error| WeightsError::File { file: file.name.clone(), source: error.into() };
+        let failed = |error: std::io::Error| WeightsError::File { file: file.name.clone(), source: error.into() };
         hash.update(file.source.read(start..len.min(start + SAMPLE)).await.map_err(failed)?);
     }
     Ok(hash.finalize().to_vec())
@@ -40,7 +39,7 @@ async fn sampled(file: &TensorFile) -> Result<Vec<u8>, WeightsError> {
 mod tests {
     use super::{Checkpoint, TensorFile};
     use crate::formats::{Dtype, Header, TensorInfo};
-    use crate::model::{Component, Module};
+    use crate::model::{Component, Kind, Module};
     use std::collections::BTreeMap;
     use std::rc::Rc;
 
@@ -55,7 +54,7 @@ mod tests {
         pollster::block_on(async {
             let file = Rc::new(TensorFile::open(name.into(), Rc::new(bytes)).await.expect("a header"));
             let mut checkpoint = Checkpoint::default();
-            let layer = Module::linear("layer", 256, 256, false);
+            let layer = Module::new("layer", "", Kind::Linear { inputs: 256, outputs: 256 }).without_bias();
             checkpoint.add(Component::Unet, &[&layer], &[file]).expect("the layer");
             checkpoint.fingerprint(Component::Unet).await.expect("a hash")
         })

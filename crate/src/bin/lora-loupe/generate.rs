@@ -11,8 +11,8 @@ use lora_loupe::analysis::hashes;
 use lora_loupe::formats::ByteSource;
 use lora_loupe::gpu::KernelConfig;
 use lora_loupe::pipeline::{
-    AdapterChoice, DecodedImage, Embedding, EmbeddingChoice, Folder, GenerateInputs, GeneratedImages, Hires, MaskedArea,
-    MaskedAreaSettings, Model, Progress, Recipe, RecipeDraft, Rng, Session, Stage, Upscaler, decode_png,
+    AdapterChoice, DecodedImage, Embedding, EmbeddingChoice, Folder, GenerateInputs, GeneratedImages, Hires,
+    MaskedArea, MaskedAreaSettings, Model, Progress, Recipe, RecipeDraft, Rng, Session, Stage, Upscaler, decode_png,
     denoise_seconds_left, encode_png, file_stem,
 };
 use lora_loupe::program::Program;
@@ -390,8 +390,9 @@ fn read_image(path: &Path, (width, height): (usize, usize)) -> Result<DecodedIma
     let image = decode_png(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
     if (image.width, image.height) != (width, height) {
         let found = format!("{}x{}", image.width, image.height);
-        return Err(format!("{}: the image is {found}, but must be {width}x{height}; resize it first", path.display())
-            .into());
+        return Err(
+            format!("{}: the image is {found}, but must be {width}x{height}; resize it first", path.display()).into()
+        );
     }
     Ok(image)
 }

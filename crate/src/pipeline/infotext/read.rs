@@ -7,8 +7,7 @@ use serde_json::{Map, Value};
 
 use super::fields::parameters;
 use super::{civitai, hash_name, names, settings};
-use crate::pipeline::masked_area::MaskedAreaSettings;
-use crate::pipeline::recipe::{Hires, Rng, Upscaler, Variation};
+use crate::pipeline::recipe::{Hires, MaskedAreaSettings, Rng, Upscaler, Variation};
 use crate::pipeline::recipe_draft::{Mention, Origin, RecipeDraft};
 use crate::program::Program;
 use crate::samplers::SamplerKind;
