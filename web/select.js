@@ -13,6 +13,11 @@ export function clamp(value, least, most) {
   return Number.isNaN(value) ? least : Math.min(most, Math.max(least, value));
 }
 
+/** A list; null for an empty one. @template T @param {T[]} list */
+export function some(list) {
+  return list.length ? list : null;
+}
+
 /** @param {State} state @param {string} id */
 export function entryById(state, id) {
   return state.files.find((entry) => entry.id === id);

@@ -4,7 +4,7 @@ import type { JobState } from "./core/jobs.js";
 import type { LinkedRecipe, Unusable } from "./share/schema.js";
 import type { OptionId } from "./generate/options.js";
 import type { DeviceChoice } from "./engine/protocol.js";
-import type { Language } from "./words.js";
+import type { Key, Language } from "./words.js";
 import type {
   AlphaPlace,
   ComparedFiles,
@@ -182,6 +182,24 @@ export type Table = {
 
 /** A cell of the coverage strip: "component/block". */
 export type BlockKey = string;
+
+/** What a section of the report is drawn from. */
+export type Shown = { state: State; entry: Entry; report: Report; send: Send };
+
+/** A section of the report; T is what it is about. */
+export type Section<T> = {
+  /** The id of its element. */
+  id: string;
+  /** Its name in the bar of sections; one without a name is not in it. */
+  title?: Key;
+  /** It is drawn a moment after the first ones, so that no drawing takes long. */
+  late?: boolean;
+  /** What it is about; null for a file that has nothing of the kind. */
+  of: (shown: Shown) => T | null;
+  /** It is drawn again only when one of these changes; always if it is left out. */
+  from?: (shown: Shown) => unknown[];
+  view: (of: T, shown: Shown) => unknown;
+};
 
 /** What the Generate form holds: an option's row is in generate/options.js. */
 export type Form = {

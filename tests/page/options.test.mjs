@@ -1,7 +1,7 @@
 /** Each option is a row: the form draws, checks, stores, writes, links, restores and varies it by that row alone. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { openPage } from './page.mjs';
+import { openPage, written } from './page.mjs';
 const { OPTIONS, ROWS, choicesOf, isValue, readOptions, writtenOptions } =
   await import('../../web/generate/options.js');
 const { FIRST_FORM, checkedForm, storedForm } = await import('../../web/form.js');
@@ -36,14 +36,6 @@ async function stateWith(form) {
   const base = { ...state().base, chosen: 'own', own: [{ id: 'own', name: INFO.name, kind: 'file' }], info: INFO };
   const start = { id: 'image:1', name: 'a.png', url: '' };
   return { ...state(), base, start, mask: start, form: { ...FIRST_FORM, ...form } };
-}
-
-/** The text of a template with all that stands in it. */
-function written(part) {
-  if (Array.isArray(part)) return part.map(written).join('');
-  if (part?.values && !part.strings) return written(part.values);
-  if (!part?.strings) return typeof part === 'function' || typeof part === 'symbol' ? '' : String(part ?? '');
-  return part.strings.map((text, at) => text + written(part.values[at])).join('');
 }
 
 it('each has another value in these tests', () => {

@@ -63,6 +63,15 @@ export const report = (file, more = {}) => ({
   ...more,
 });
 
+/** Templates within a view's result, as text: what lit would put into the page. */
+export function written(view) {
+  if (view === null || view === undefined || typeof view === 'function' || typeof view === 'symbol') return '';
+  if (Array.isArray(view)) return view.map(written).join('');
+  if (typeof view !== 'object') return String(view);
+  if (view.strings) return view.strings.map((part, at) => part + written(view.values[at])).join('');
+  return view.values ? written(view.values) : '';
+}
+
 const MODEL = {
   name: 'Tiny emoji SD',
   family: 'sd15',
