@@ -340,8 +340,8 @@ export type App = {
   offline: boolean;
   /** A newer version is there and waits. */
   update: boolean;
-  /** Another tab has loaded a newer version: this one cannot load what it has not loaded yet. */
-  stale: boolean;
+  /** A newer version runs in another tab or was published: this page cannot load what it has not loaded yet. */
+  stale: "" | "other_tab" | "published";
   /** The browser offers to install the page. */
   installable: boolean;
 };
@@ -540,7 +540,7 @@ export type Action =
   | { type: "library/persist" }
   | { type: "library/demo"; keep: boolean }
   | { type: "app/changed"; change: Partial<App> }
-  | { type: "app/update" | "app/reload" }
+  | { type: "app/update" | "app/reload" | "part/missing" }
   | {
       type: "session/restored";
       form: Form | null;

@@ -115,6 +115,12 @@ export class Session {
     this.#timer = setTimeout(() => void this.#keep().catch(() => {}), REST);
   }
 
+  /** What is to be kept is kept now: the page is about to be loaded anew. */
+  async keepNow() {
+    clearTimeout(this.#timer);
+    if (this.#keeping) await this.#keep().catch(() => {});
+  }
+
   async #keep() {
     const last = this.#last;
     const now = (this.#last = keptOf(this.#getState()));

@@ -849,6 +849,7 @@ export default {
   "convert.without": "Lässt weg: {layers}: {names}",
   "convert.keep_them": "Behalten",
   "convert.of_base": "In einfaches LoRA umwandeln mit den Gewichten von",
+  "convert.needs_base": "Um {algorithm} in einfaches LoRA umzuwandeln, öffne auch die Datei des Basismodells: Die Änderung hängt von dessen Gewichten ab.",
   "convert.blocks": "Verschiebt die Blöcke an ihre Stellen im Modell mit {blocks} Blöcken.",
 
   "resize.energy": "nach Energie",
@@ -1162,7 +1163,8 @@ export default {
   "address.private": "{host} liegt auf deinem Rechner oder in deinem Netz. Links können es nicht öffnen; gib die URL selbst ein, wenn du das willst.",
   "address.other": "{host} war nicht gemeint.",
   "app.stale": "In einem anderen Tab läuft eine neuere Version",
-  "app.stale_says": "Teile dieser Seite lassen sich vielleicht nicht mehr laden. Lade sie neu; Formular und Bilder werden wiederhergestellt.",
+  "app.stale_says": "Teile davon lassen sich vielleicht nicht mehr laden.",
+  "app.outdated": "Diese Seite ist eine ältere Version von LoRA Loupe",
   "app.reload": "Neu laden",
   "session.kept": "Formular, letzte Bilder und die Liste offener Dateien bleiben für den nächsten Besuch in diesem Browser.",
   "session.forget": "Vergessen",

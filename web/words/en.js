@@ -848,6 +848,7 @@ export default {
   "convert.without": "Drops {layers}: {names}",
   "convert.keep_them": "Keep them",
   "convert.of_base": "Convert to plain LoRA with the weights of",
+  "convert.needs_base": "To turn {algorithm} into plain LoRA, open the base model’s file too: the change depends on its weights.",
   "convert.blocks": "Moves the blocks to their positions in the model with {blocks} blocks.",
 
   "resize.energy": "by energy",
@@ -1161,7 +1162,8 @@ export default {
   "address.private": "{host} is on your own computer or network. Links cannot open it; type the URL yourself if you want that.",
   "address.other": "{host} was not asked for.",
   "app.stale": "A newer version is running in another tab",
-  "app.stale_says": "Parts of this page may no longer load. Reload it; your form and images are restored.",
+  "app.stale_says": "Parts of it may no longer load.",
+  "app.outdated": "This page is an older version of LoRA Loupe",
   "app.reload": "Reload",
   "session.kept": "Your form, last images and list of open files are kept in this browser for the next visit.",
   "session.forget": "Forget them",

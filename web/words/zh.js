@@ -849,6 +849,7 @@ export default {
   "convert.without": "丢弃 {layers}：{names}",
   "convert.keep_them": "保留它们",
   "convert.of_base": "借助以下模型的权重转为普通 LoRA",
+  "convert.needs_base": "要将 {algorithm} 转换为普通 LoRA，请同时打开基础模型的文件：其改动取决于基础模型的权重。",
   "convert.blocks": "将各分块移到具有 {blocks} 个分块的模型中的对应位置。",
 
   "resize.energy": "按能量",
@@ -1160,7 +1161,8 @@ export default {
   "address.private": "{host} 位于你自己的电脑或网络上。链接不能打开它；如有需要请自行输入 URL。",
   "address.other": "未请求访问 {host}。",
   "app.stale": "另一个标签页正在运行更新的版本",
-  "app.stale_says": "本页面的某些部分可能无法再加载。请重新加载；表单和图像会恢复。",
+  "app.stale_says": "其中某些部分可能无法再加载。",
+  "app.outdated": "此页面是 LoRA Loupe 的旧版本",
   "app.reload": "重新加载",
   "session.kept": "表单、最近的图像和已打开文件的列表会保留在此浏览器中，供下次访问使用。",
   "session.forget": "清除",
