@@ -4,8 +4,8 @@
  * Run the tests with `cargo xtask test browser`, which sets CHROME_PATH; `--only NAME --repeat N --busy N` runs
  * matching files several times under CPU load.
  *
- * Tests wait for conditions, never for a fixed time: with Playwright's waits, which time out after STEP, or with
- * `until`. Every request to a page has a timeout, and a failing test prints what its pages showed.
+ * Tests wait for conditions, never for a fixed time: with Playwright's waits, which time out after STEP, with `until`,
+ * or with `soon` around assertions. Every request to a page has a timeout, and a failing test prints what its pages showed.
  */
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
@@ -177,6 +177,18 @@ export async function until(what, ask, { passes = Boolean, timeout = STEP } = {}
     if (passes(answer)) return answer;
     if (performance.now() > end)
       throw new Error(`waited ${timeout / 1000} s in vain for ${what}; the last answer was ${JSON.stringify(answer)}`);
+    await new Promise((next) => setTimeout(next, 50));
+  }
+}
+
+/** Repeats assertions until they hold: what an action brings about may come later than the next line of a test. */
+export async function soon(check, timeout = STEP) {
+  for (const end = performance.now() + timeout; ;) {
+    try {
+      return await check();
+    } catch (failure) {
+      if (performance.now() > end) throw failure;
+    }
     await new Promise((next) => setTimeout(next, 50));
   }
 }
