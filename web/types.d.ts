@@ -304,11 +304,11 @@ export type History = {
 };
 
 /** What changes along one side of a grid; "strength:N" and "blocks:N" are the strength of the Nth LoRA, counted from 0, and those of its blocks. */
-export type AxisKind = "none" | "lora" | `strength:${number}` | `blocks:${number}` | OptionId;
+export type AxisKind = "none" | "lora" | "search" | `strength:${number}` | `blocks:${number}` | OptionId;
 
 export type Axis = {
   kind: AxisKind;
-  /** Numbers with commas between them, as they are typed. */
+  /** Numbers, or texts for the prompt, with commas between them, as they are typed. */
   text: string;
   /** Values of an option, or ids of LoRAs. */
   chosen: string[];
