@@ -116,6 +116,21 @@ describe('many at once', () => {
     assert.ok(difference(cells[0], cells[1]) > 0.5);
   });
 
+  it('draws other words in the place of some, once the prompt has these', async () => {
+    await openGrid();
+    await page.selectOption('#axis-x', 'search');
+    await soon(async () => assert.equal(await page.inputValue('#values-x'), 'red apple'));
+    await page.fill('#values-x', 'green, panda');
+    await page.getByText('“green” is not in the prompts.').waitFor();
+    await page.waitForSelector('#draw-grid[aria-disabled=true]');
+    await page.fill('#values-x', 'red apple, panda');
+    await page.waitForSelector('#draw-grid[aria-disabled=false]');
+    await drawGrid();
+    assert.deepEqual(await page.locator('.cells th[scope=col]').allInnerTexts(), ['red apple', 'panda']);
+    const [apple, panda] = await canvases(page, '.cells canvas');
+    assert.ok(difference(apple, panda) > 2);
+  });
+
   it('draws a grid of LoRAs and seeds, and saves it as one PNG', async () => {
     await openGrid();
     await page.selectOption('#axis-x', 'lora');
