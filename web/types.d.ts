@@ -138,8 +138,8 @@ export type Row = {
   blocks: string;
 };
 
-/** A row of the last visit's stack, by its file's name. */
-export type SessionRow = Row & { name: string };
+/** A row of the last visit's stack, by its file's name; `after`: the names of the rows above it. */
+export type SessionRow = Row & { name: string; after?: string[] };
 
 /** The image to start from. Its file stays in files/opened.js; `url` shows it. */
 export type Start = { id: string; name: string; url: string };
