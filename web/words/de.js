@@ -852,7 +852,7 @@ export default {
   "convert.without": "Lässt weg: {layers}: {names}",
   "convert.keep_them": "Behalten",
   "convert.of_base": "In einfaches LoRA umwandeln mit den Gewichten von",
-  "convert.needs_base": "Um {algorithm} in einfaches LoRA umzuwandeln, öffne auch die Datei des Basismodells: Die Änderung hängt von dessen Gewichten ab.",
+  "convert.needs_base": "Um diese Änderungen ({algorithm}) in einfaches LoRA umzuwandeln, öffne auch die Datei des Basismodells: Sie hängen von dessen Gewichten ab.",
   "convert.blocks": "Verschiebt die Blöcke an ihre Stellen im Modell mit {blocks} Blöcken.",
 
   "resize.energy": "nach Energie",

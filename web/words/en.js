@@ -851,7 +851,7 @@ export default {
   "convert.without": "Drops {layers}: {names}",
   "convert.keep_them": "Keep them",
   "convert.of_base": "Convert to plain LoRA with the weights of",
-  "convert.needs_base": "To turn {algorithm} into plain LoRA, open the base model’s file too: the change depends on its weights.",
+  "convert.needs_base": "To turn these changes ({algorithm}) into plain LoRA, open the base model’s file too: they depend on its weights.",
   "convert.blocks": "Moves the blocks to their positions in the model with {blocks} blocks.",
 
   "resize.energy": "by energy",

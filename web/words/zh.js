@@ -852,7 +852,7 @@ export default {
   "convert.without": "丢弃 {layers}：{names}",
   "convert.keep_them": "保留它们",
   "convert.of_base": "借助以下模型的权重转为普通 LoRA",
-  "convert.needs_base": "要将 {algorithm} 转换为普通 LoRA，请同时打开基础模型的文件：其改动取决于基础模型的权重。",
+  "convert.needs_base": "要将这些改动（{algorithm}）转换为普通 LoRA，请同时打开基础模型的文件：它们取决于基础模型的权重。",
   "convert.blocks": "将各分块移到具有 {blocks} 个分块的模型中的对应位置。",
 
   "resize.energy": "按能量",
