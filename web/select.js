@@ -125,6 +125,11 @@ export function loraOptions(state) {
   return { demo, own };
 }
 
+/** A LoRA's name in the next visit too, when files get other ids. @param {State} state @param {{ id: string }} row */
+export function rowName(state, { id }) {
+  return id.startsWith("demo:") ? id : (entryById(state, id)?.name ?? "");
+}
+
 /** A file's name as the web UIs compare it. @param {string} name */
 export function stem(name) {
   return withoutExtension(name).toLowerCase();

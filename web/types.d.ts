@@ -151,8 +151,8 @@ export type Row = {
   blocks: string;
 };
 
-/** A row of the last visit's stack, by its file's name. */
-export type SessionRow = Row & { name: string };
+/** A row of the last visit's stack, by its file's name; `after`: the names of the rows above it. */
+export type SessionRow = Row & { name: string; after?: string[] };
 
 /** The image to start from. Its file stays in files/opened.js; `url` shows it. */
 export type Start = { id: string; name: string; url: string };
@@ -321,11 +321,11 @@ export type History = {
 };
 
 /** What changes along one side of a grid; "strength:N" and "blocks:N" are the strength of the Nth LoRA, counted from 0, and those of its blocks. */
-export type AxisKind = "none" | "lora" | `strength:${number}` | `blocks:${number}` | OptionId;
+export type AxisKind = "none" | "lora" | "search" | `strength:${number}` | `blocks:${number}` | OptionId;
 
 export type Axis = {
   kind: AxisKind;
-  /** Numbers with commas between them, as they are typed. */
+  /** Numbers, or texts for the prompt, with commas between them, as they are typed. */
   text: string;
   /** Values of an option, or ids of LoRAs. */
   chosen: string[];
@@ -357,8 +357,8 @@ export type App = {
   offline: boolean;
   /** A newer version is there and waits. */
   update: boolean;
-  /** Another tab has loaded a newer version: this one cannot load what it has not loaded yet. */
-  stale: boolean;
+  /** A newer version runs in another tab or was published: this page cannot load what it has not loaded yet. */
+  stale: "" | "other_tab" | "published";
   /** The browser offers to install the page. */
   installable: boolean;
 };
@@ -557,7 +557,7 @@ export type Action =
   | { type: "library/persist" }
   | { type: "library/demo"; keep: boolean }
   | { type: "app/changed"; change: Partial<App> }
-  | { type: "app/update" | "app/reload" }
+  | { type: "app/update" | "app/reload" | "part/missing" }
   | {
       type: "session/restored";
       form: Form | null;

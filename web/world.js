@@ -18,6 +18,15 @@ export function tookQuery(query) {
   return true;
 }
 
+/** Whether the page's server has another version of it than this one; false if it does not answer. */
+export async function isOutdated() {
+  const script = /** @type {HTMLScriptElement | null} */ (document.querySelector("script[type=module][src]"));
+  // A service worker answers for the page itself with the version that it keeps.
+  const fresh = await fetch(besidePage(`./?fresh=${Date.now()}`), { cache: "no-store" }).catch(() => null);
+  const [, now] = /<script[^>]*? src="([^"]+)"/.exec((fresh?.ok && (await fresh.text())) || "") ?? [];
+  return now !== undefined && besidePage(now).href !== script?.src;
+}
+
 /** Loads the page anew. */
 export const reload = () => location.reload();
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { gunzipSync } from 'node:zlib';
-import { launch } from './harness.mjs';
+import { launch, soon } from './harness.mjs';
 import { openDemo } from './studio.mjs';
 
 /** Published shapes of SD 1.5's tensors, by key. @type {Record<string, number[]>} */
@@ -53,7 +53,7 @@ describe('a UNet in a file of its own', () => {
     await remark.waitFor();
     assert.match(await remark.innerText(), /unet\.safetensors needs more files/);
     assert.match(await remark.innerText(), /no text encoder CLIP-L and no VAE/);
-    assert.equal(await page.locator('#base option:checked').innerText(), 'unet.safetensors');
+    await soon(async () => assert.equal(await page.locator('#base option:checked').innerText(), 'unet.safetensors'));
 
     await page.setInputFiles('#pick-part', vae);
     await remark.filter({ hasText: /no text encoder CLIP-L: open/ }).waitFor();
@@ -61,7 +61,9 @@ describe('a UNet in a file of its own', () => {
     await remark.waitFor({ state: 'detached' });
     const sizes = page.locator('#size');
     await sizes.waitFor();
-    assert.deepEqual(await sizes.locator('option').allInnerTexts(), ['other', '512 × 512', '768 × 512', '512 × 768']);
+    await soon(async () =>
+      assert.deepEqual(await sizes.locator('option').allInnerTexts(), ['other', '512 × 512', '768 × 512', '512 × 768']),
+    );
     await sizes.selectOption('768x512');
     assert.deepEqual([await page.inputValue('#width'), await page.inputValue('#height')], ['768', '512']);
 
@@ -83,7 +85,7 @@ describe('a UNet in a file of its own', () => {
       .locator('[data-kind]')
       .filter({ hasText: 'unet.safetensors does not work with other.safetensors' })
       .waitFor();
-    assert.equal(await page.locator('#base option:checked').innerText(), 'unet.safetensors');
+    await soon(async () => assert.equal(await page.locator('#base option:checked').innerText(), 'unet.safetensors'));
     assert.equal(errors.length, 0, errors.join('\n'));
   });
 });

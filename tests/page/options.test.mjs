@@ -6,7 +6,7 @@ const { OPTIONS, ROWS, choicesOf, isValue, readOptions, writtenOptions } =
   await import('../../web/generate/options.js');
 const { FIRST_FORM, checkedForm, storedForm } = await import('../../web/form.js');
 const { formView } = await import('../../web/generate/views/form.js');
-const { axisKinds, freshAxis, plannedGrid } = await import('../../web/grid.js');
+const { MOST_CELLS, axisKinds, freshAxis, notFound, plannedGrid, ticksOf } = await import('../../web/grid.js');
 const { t } = await import('../../web/words.js');
 const { parsedLink, recipeLink } = await import('../../web/share/link.js');
 const { USUAL } = await import('../../web/share/schema.js');
@@ -121,6 +121,42 @@ describe('a grid', () => {
           ),
         );
       }
+    });
+
+  it('replaces a text of the prompts, and does nothing if they do not have it', async () => {
+    const state = await stateWith({ prompt: 'a cat, cats $&', negative: 'no cat' });
+    const axis = freshAxis(state, 'search');
+    assert.equal(axis.text, 'a cat');
+    const x = { ...axis, text: 'cat, dog $1, fox' };
+    const { grid, forms } = plannedGrid({ ...state, axes: { x, y: freshAxis(state, 'none') } });
+    assert.deepEqual(
+      grid.x.ticks.map(({ label }) => label),
+      ['cat', 'dog $1', 'fox'],
+    );
+    assert.deepEqual([forms[0].prompt, forms[1].prompt], ['a cat, cats $&', 'a dog $1, dog $1s $&']);
+    assert.deepEqual([forms[2].prompt, forms[2].negative], ['a fox, foxs $&', 'no fox']);
+    assert.deepEqual([notFound(state, x), notFound(state, { ...x, text: 'bird, x' })], ['', 'bird']);
+  });
+
+  for (const [text, values] of [
+    ['4, 8;16 24', [4, 8, 16, 24]],
+    ['1-5', [1, 2, 3, 4, 5]],
+    ['5-3', [5, 4, 3]],
+    ['1-10 (+3)', [1, 4, 7, 10]],
+    ['2-3 [3], 9', [2, 2.5, 3, 9]],
+    ['-1, −0.5, -1-1', [-1, -0.5, 0, 1]],
+    ['1-2 [1]', [1]],
+    ['x, -, 1-', []],
+  ])
+    it(`reads "${text}" as A1111's plot does`, async () => {
+      const state = await stateWith({});
+      const kind = text.startsWith('-') ? 'strength:0' : 'guidance';
+      const ticks = ticksOf(state, { kind, text, chosen: [] });
+      assert.deepEqual(
+        ticks.map(({ value }) => value),
+        values,
+      );
+      assert.ok(ticksOf(state, { kind: 'steps', text: '1-1000000000', chosen: [] }).length <= MOST_CELLS + 1);
     });
 
   it('leaves out what is not there', async () => {

@@ -24,7 +24,7 @@ import { MOST_SEED, RANDOM_SEED, seedOf } from "./seed.js";
  * @typedef {object} Option
  * @property {Form[Id]} first the first value, with which a recipe does not mention the option
  * @property {Key} label
- * @property {Key | ((form: Form, state: State) => Key)} [says] a sentence below the control
+ * @property {Key | ((form: Form, state: State) => Key | null)} [says] a sentence below the control
  * @property {Place} [place] where its control is, in the order of the rows
  * @property {boolean} [wide] whether its control takes a row of the form
  * @property {(state: State) => boolean} [when] there is such an option; always if it is left out
@@ -363,8 +363,9 @@ function enlargers(state) {
 /** @param {string} hires */
 const isNetwork = (hires) => !["", "latent", "pixels"].includes(hires);
 
-/** @param {Form} form @param {State} state @returns {Key} */
+/** @param {Form} form @param {State} state @returns {Key | null} */
 function enlargerSays({ hires }, state) {
+  if (!hires) return null;
   if (isNetwork(hires)) return upscalers(state).includes(hires) ? "advanced.network_says" : "advanced.no_network";
   return hires === "latent" ? "advanced.latent_says" : "advanced.pixels_says";
 }
