@@ -71,7 +71,10 @@ describe('a UNet in a file of its own', () => {
     const stored = page.getByTestId('weights');
     assert.equal(await stored.getAttribute('data-weights'), 'f16');
     assert.match(await stored.innerText(), /16-bit weights: a 512 × 512 image needs 2\.4 GB/);
-    assert.match(await stored.innerText(), /would need up to 4\.\d GB\. A page can use about 4\.0 GB on the processor\./);
+    assert.match(
+      await stored.innerText(),
+      /would need up to 4\.\d GB\. A page can use about 4\.0 GB on the processor\./,
+    );
     assert.match(await stored.innerText(), /reads the affected layers from the file again/);
     await page.selectOption('#weights', 'q4');
     await page.locator('[data-testid=weights][data-weights=q4]').waitFor();
