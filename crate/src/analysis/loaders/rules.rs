@@ -225,6 +225,9 @@ pub struct Name {
     families: Option<Vec<String>>,
     /// The version since which it looks these names up.
     pub since: Option<String>,
+    /// Whether only newer versions than the described one look them up.
+    #[serde(default)]
+    later: bool,
     #[serde(default)]
     without: Vec<String>,
     #[serde(default)]
@@ -370,7 +373,12 @@ impl Loader {
 
     /// Returns the names that it looks up for models of this family.
     pub fn names_for(&self, family: &str) -> Vec<&Name> {
-        self.names.iter().filter(|name| name.is_for(family)).collect()
+        self.names.iter().filter(|name| !name.later && name.is_for(family)).collect()
+    }
+
+    /// Returns the names that only newer versions look up for models of this family.
+    pub fn later_names_for(&self, family: &str) -> Vec<&Name> {
+        self.names.iter().filter(|name| name.later && name.is_for(family)).collect()
     }
 
     /// Returns the special code path for a file with these keys, if there is one.
