@@ -352,6 +352,7 @@ def main():
             with tempfile.TemporaryDirectory() as folder:
                 lines = run(row["name"], row["case"], pathlib.Path(folder))
             if ARGUMENTS.done:
+                ARGUMENTS.done.parent.mkdir(parents=True, exist_ok=True)
                 with open(ARGUMENTS.done, "a") as file:
                     file.write(json.dumps({"name": row["name"], "program": program, "lines": lines}) + "\n")
         print("\n".join(lines), flush=True)
