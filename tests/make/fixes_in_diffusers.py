@@ -161,14 +161,15 @@ def write(case, path):
             if name == "__metadata__":
                 continue
             count = int(numpy.prod(info["shape"], dtype=numpy.int64))
-            values = numpy.full(count, scalars[name]) if name in scalars else numpy.resize(numpy.roll(random, -first), count)
+            values = numpy.take(random, numpy.arange(first, first + count), mode="wrap")
+            values = numpy.full(count, scalars[name]) if name in scalars else values
             file.write(encoded(info["dtype"], values))
             first = (first + count) % len(random)
     return True
 
 
 class Pipeline:
-    """What the loaders need of a pipeline: its networks, without weights. They serve all files: `reset` removes adapters."""
+    """What the loaders need of a pipeline: its networks, without weights. `reset` removes adapters, for the next file."""
 
     components, hf_device_map = {}, None
 
@@ -293,8 +294,8 @@ def moved(changes):
 
 
 def edits(source, folder):
-    """Yields every fix and conversion of a file: a name, the file, the layers that diffusers is said to apply, whether it
-    keeps all changes, and whether it is for other programs, so that diffusers may lose layers."""
+    """Yields every fix and conversion of a file: a name, the file, the number of layers that diffusers is said to apply,
+    whether it keeps all changes, and whether it is for other programs, so that diffusers may lose layers."""
     listed = json.loads(lora_loupe("fix", "--json", source)[0] or '{"fixes": []}')["fixes"]
     for fix in listed:
         path = folder / f"{fix['id']}.safetensors"
