@@ -337,6 +337,23 @@ fn verdicts_depend_on_transformer_prefixes() {
 }
 
 /// sd-scripts' keys for HunyuanVideo's feed-forward layers are unknown to ComfyUI.
+/// diffusers' converter of sd-scripts' names wants every layer of each block of Wan, and nothing else: it stops at VACE's
+/// blocks (run with 0.42.1).
+#[test]
+fn diffusers_refuses_vace_layers_in_sd_scripts_names() {
+    let tensors = |prefix: &str, separator: &str| -> Vec<(String, Vec<usize>)> {
+        let layers =
+            ["self_attn", "cross_attn"].into_iter().flat_map(|attn| ["q", "k", "v", "o"].map(|part| (attn, part)));
+        let stems =
+            layers.map(|(attn, part)| format!("{prefix}vace_blocks{separator}0{separator}{attn}{separator}{part}"));
+        stems.flat_map(|stem| pair(&stem, 5120, 5120)).collect()
+    };
+    let report = judged(&tensors("lora_unet_", "_"));
+    assert_eq!((&*report.base.family, verdict(&report, "diffusers").status), ("wan", LoaderStatus::Refused));
+    assert_eq!(verdict(&report, "diffusers").log.as_deref(), Some("KeyError: 'blocks_0_self_attn_q.lora_down.weight'"));
+    assert_eq!(verdict(&report, "comfyui").status, LoaderStatus::Applied);
+}
+
 #[test]
 fn comfyui_applies_hunyuan_video_files_partly() {
     let mut tensors = pair("lora_unet_double_blocks_19_img_attn_qkv", 9216, 3072);

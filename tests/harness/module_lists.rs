@@ -235,9 +235,9 @@ impl Part {
 fn middle_block(matrices: &[Matrix]) -> Option<String> {
     let mut groups: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for matrix in matrices {
-        let numbered = matrix.path.split('.').position(|part| part.parse::<usize>().is_ok())?;
-        let start: usize = matrix.path.split('.').take(numbered).map(|part| part.len() + 1).sum();
-        let number = matrix.path[start..].split('.').next()?.parse().ok()?;
+        let parts = || matrix.path.split('.');
+        let Some(number) = parts().find_map(|part| part.parse::<usize>().ok()) else { continue };
+        let start: usize = parts().take_while(|part| part.parse::<usize>().is_err()).map(|part| part.len() + 1).sum();
         let (count, last) = groups.entry(&matrix.path[..start]).or_default();
         (*count, *last) = (*count + 1, number.max(*last));
     }
