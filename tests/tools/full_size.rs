@@ -66,7 +66,7 @@ fn shapes(family: &str) -> Result<BTreeMap<String, Vec<usize>>, Box<dyn Error>> 
 }
 
 /// Writes a single-file checkpoint in f16.
-fn make(family: &str, path: &Path) -> Result<(), Box<dyn Error>> {
+pub fn make(family: &str, path: &Path) -> Result<(), Box<dyn Error>> {
     let mut at = 0;
     let tensor = |(name, shape): (String, Vec<usize>)| {
         let from = at;

@@ -7,6 +7,7 @@
 mod bench;
 mod bench_analyzer;
 mod bench_quantized;
+mod card;
 #[cfg(not(target_family = "wasm"))]
 mod compiled;
 mod full_size;
@@ -17,7 +18,7 @@ mod webui;
 
 use std::error::Error;
 
-const NAMES: &str = "bench, bench_analyzer, bench_quantized, compiled, full_size, goldens, keys, loaders, webui";
+const NAMES: &str = "bench, bench_analyzer, bench_quantized, card, compiled, full_size, goldens, keys, loaders, webui";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -27,6 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "bench" => bench::run(rest)?,
         "bench_analyzer" => bench_analyzer::run(rest),
         "bench_quantized" => bench_quantized::run()?,
+        "card" => card::run(rest)?,
         #[cfg(not(target_family = "wasm"))]
         "compiled" => compiled::run(rest)?,
         "full_size" => full_size::run(rest)?,
