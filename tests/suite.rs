@@ -14,6 +14,7 @@ mod fixes;
 mod folds;
 mod fuse;
 mod gguf;
+mod identity;
 mod images;
 mod img2img;
 mod infotext;

@@ -2,7 +2,7 @@
 
 import { EMPTY_ROW, checkedForm, demoNumbers, followed, usualNumbers } from "../form.js";
 import { canRun, loraOptions } from "../select.js";
-import { t } from "../words.js";
+import { say, t } from "../words.js";
 
 /** @typedef {import("../types.d.ts").State} State */
 /** @typedef {import("../types.d.ts").Action} Action */
@@ -117,7 +117,9 @@ function withUsual(state, usual) {
  * @param {import("../engine/types.d.ts").EngineError} error
  * @returns {State}
  */
-function withoutModel(state, { kind, message }) {
+function withoutModel(state, error) {
+  const { kind } = error;
+  const message = say(error.sentence ?? error.message);
   const { own, chosen, parts, last } = state.base;
   const model = own.find(({ id }) => id === chosen);
   const name = model?.name ?? t("said.the_model");

@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, HashMap};
 #[expect(missing_docs, reason = "each variant's message says what its fields are")]
 pub enum WeightsError {
     /// File that cannot be read.
-    #[error("{file}: {source}")]
+    #[error("`{file}`: {source}")]
     File { file: String, source: FormatError },
     /// Tensor that is missing from the model's files.
     #[error("the model's {component} files have no tensor `{name}`: they are incomplete or of another architecture")]
