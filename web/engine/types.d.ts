@@ -935,7 +935,7 @@ strength: number,
  */
 strengths: Strengths, };
 
-export type MergeOptions = { 
+export type MergeOptions = { method: MergeMethod, density: number, seed: number, position: number,
 /**
  * Rank of each layer; exact if absent.
  */
@@ -1160,7 +1160,7 @@ size_before: number,
  */
 size_after: number, };
 
-export type MergePreview = { 
+export type MergePreview = { changed: number, conflicts: Array<Conflict>,
 /**
  * Layers that are LoRA in the result; the rank before is the sum of the inputs' ranks.
  */
@@ -1172,7 +1172,7 @@ shared: number,
 /**
  * Share of the total energy Σσ² of all layers that is kept.
  */
-energy: number, 
+energy: number | null, 
 /**
  * Keys that are missing from the result.
  */
@@ -2014,3 +2014,15 @@ message: string,
  * The message as a sentence, if it is one.
  */
 sentence?: Sentence, };
+
+export type MergeMethod = "linear" | "ties" | "dare" | "dare_ties" | "prune" | "slerp";
+export type Conflict = { path: string, files: number, cosine: number | null, opposite: number };
+export type Series = { name: string, files: Array<SeriesFile> };
+export type SeriesFile = { index: number, name: string, epoch: number | null, step: number | null };
+export type SeriesProgress = { layers: Array<SeriesLayer>, done: number };
+export type SeriesLayer = { path: string, block: string, part: SeriesPart, points: Array<SeriesPoint | null> };
+export type SeriesPart = "text" | "attention" | "feed_forward" | "convolution" | "other";
+export type SeriesPoint = { norm: number, effective_rank: number | null, moved: number | null };
+export type SeriesSummary = { totals: Array<SeriesTotal>, parts: Array<SeriesRow>, blocks: Array<SeriesRow>, sentences: Array<Sentence> };
+export type SeriesTotal = { norm: number, moved: number | null, cosine: number | null, effective_rank: number };
+export type SeriesRow = { name: string, norms: Array<number> };

@@ -42,13 +42,18 @@ impl ChangeMeasurements {
     ) -> Result<ChangeMeasurements, FormatError> {
         let factors = delta.read(source, header).await?;
         let finite = delta.scale.is_finite() && factors.values().flatten().all(|x| x.is_finite());
-        let Some(form) = delta.change.form(&factors).filter(|form| work(form) <= MAX_WORK) else {
+        let Some(form) = delta.change.form(&factors).filter(is_quick) else {
             return Ok(ChangeMeasurements { finite, norm: delta.norm(&factors), values: None });
         };
         drop(factors); // `form` holds a copy: keeping both would double peak memory
         let spectrum = Spectrum::of(&form, f64::from(delta.scale));
         Ok(ChangeMeasurements { finite, norm: Some(spectrum.frobenius()), values: Some(spectrum.values) })
     }
+}
+
+/// Returns whether the singular values of a factorization take seconds at most.
+pub(super) fn is_quick(form: &Factorization) -> bool {
+    work(form) <= MAX_WORK
 }
 
 /// Estimates the number of multiplications for the singular values of a factorization.

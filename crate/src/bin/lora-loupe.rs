@@ -36,6 +36,8 @@ mod output;
 mod plan;
 #[path = "lora-loupe/resize.rs"]
 mod resize;
+#[path = "lora-loupe/series.rs"]
+mod series;
 #[path = "lora-loupe/strength.rs"]
 mod strength;
 #[path = "lora-loupe/table.rs"]
@@ -75,6 +77,7 @@ enum Command {
     Extract(extract::Arguments),
     Compare(compare::Arguments),
     Fix(fix::Arguments),
+    Series(series::Arguments),
     Strength(strength::Arguments),
     Metadata(metadata::Arguments),
     Generate(generate::Arguments),
@@ -94,6 +97,7 @@ fn main() -> ExitCode {
         Command::Extract(arguments) => extract::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Fix(arguments) => fix::run(&arguments),
+        Command::Series(arguments) => series::run(&arguments),
         Command::Strength(arguments) => strength::run(&arguments),
         Command::Metadata(arguments) => metadata::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),

@@ -26,6 +26,8 @@ mod numbers;
 mod probe;
 #[cfg(all(target_os = "unknown", feature = "inspector"))]
 mod progress;
+#[cfg(all(target_os = "unknown", feature = "inspector"))]
+mod series;
 #[cfg(target_os = "unknown")]
 mod sources;
 #[cfg(all(target_os = "unknown", feature = "engine"))]
