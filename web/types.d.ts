@@ -310,6 +310,12 @@ export type Grid = {
   cells: (Omit<Drawing, "id"> | null)[];
 };
 
+/** Two columns of a row of the grid, as they are shown. */
+export type VotePair = { row: number; left: number; right: number };
+
+/** A blind vote between the images of a grid: the pairs in order, and the choices so far. */
+export type Vote = { pairs: VotePair[]; votes: { pair: VotePair; choice: "left" | "right" | "same" }[] };
+
 /** A step of the guided minute. */
 export type GuideStep = "look" | "draw" | "slide" | "swap" | "fix";
 
@@ -508,6 +514,7 @@ export type State = {
   history: History;
   axes: { x: Axis; y: Axis };
   grid: Grid | null;
+  vote: Vote | null;
   /** The guided minute with the demo: null when it is not on show, else the steps that are done. */
   guide: GuideStep[] | null;
   /** A recipe from a link that waits for files: it is applied when they come, unless the form was `edited` meanwhile. */
@@ -623,6 +630,9 @@ export type Action =
   | { type: "folder/open"; id: string }
   | { type: "folder/save"; as: "csv" | "json" }
   | { type: "folder/closed" }
+  | { type: "vote/started"; pairs: VotePair[] }
+  | { type: "vote/given"; choice: "left" | "right" | "same" }
+  | { type: "vote/ended" }
   | { type: "series/found"; runs: TrainingRun[] }
   | { type: "series/chosen"; at: number }
   | { type: "series/start" | "series/stop" | "series/stopped" | "series/read" | "series/save" }

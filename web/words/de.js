@@ -1249,4 +1249,15 @@ export default {
   "blocks.all_needed": "Jeder Block ändert es sichtbar.",
   "blocks.use": "Diese Gewichte verwenden",
   "blocks.save": "Als neue Datei",
+
+  "vote.start": "Blind abstimmen",
+  "vote.says": "{n} Paare ohne Namen, dann eine Rangfolge.",
+  "vote.which": "Welches ist besser? {at} von {n}",
+  "vote.left": "Das linke Bild",
+  "vote.right": "Das rechte Bild",
+  "vote.same": "Kein Unterschied",
+  "vote.ranking": "Rangfolge",
+  "vote.place": "Platz",
+  "vote.wins": "Siege",
+  "vote.again": "Rangfolge schließen",
 };

@@ -1248,4 +1248,15 @@ export default {
   "blocks.all_needed": "Each block changes it visibly.",
   "blocks.use": "Use these weights",
   "blocks.save": "As a new file",
+
+  "vote.start": "Vote blind",
+  "vote.says": "{n} pairs without their names, then a ranking.",
+  "vote.which": "Which is better? {at} of {n}",
+  "vote.left": "The left image",
+  "vote.right": "The right image",
+  "vote.same": "No difference",
+  "vote.ranking": "Ranking",
+  "vote.place": "Place",
+  "vote.wins": "Wins",
+  "vote.again": "Close the ranking",
 };

@@ -1246,4 +1246,15 @@ export default {
   "blocks.all_needed": "每个块都有可见的影响。",
   "blocks.use": "使用这些权重",
   "blocks.save": "存为新文件",
+
+  "vote.start": "盲选投票",
+  "vote.says": "{n} 组不显示名称的对比，然后给出排名。",
+  "vote.which": "哪个更好？第 {at} 组，共 {n} 组",
+  "vote.left": "左图",
+  "vote.right": "右图",
+  "vote.same": "没有区别",
+  "vote.ranking": "排名",
+  "vote.place": "名次",
+  "vote.wins": "胜场",
+  "vote.again": "关闭排名",
 };

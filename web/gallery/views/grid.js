@@ -7,6 +7,7 @@ import { t } from "../../words.js";
 import { download } from "../../ui/icons.js";
 import { progressView } from "../../generate/views/progress.js";
 import { blockEffectsView } from "./block-effects.js";
+import { tournamentView } from "./tournament.js";
 import { withName } from "../../generate/views/result.js";
 
 /** @typedef {import("../../types.d.ts").State} State */
@@ -47,10 +48,23 @@ export function gridView(state, send) {
           </p>
         </div>
         ${run.grid && run.status !== "idle" ? progressView(run, demo, send) : nothing}
-        ${grid ? html`${blockEffectsView(state, grid, send)} ${tableView(grid, state.smooth, send)}` : nothing}
+        ${grid ? gridResult(state, grid, send) : nothing}
       </div>
     </details>
   `;
+}
+
+/**
+ * During a blind vote the table, which has the names, is not there.
+ * @param {State} state
+ * @param {import("../../types.d.ts").Grid} grid
+ * @param {Send} send
+ */
+function gridResult(state, grid, send) {
+  const { vote } = state;
+  const voting = vote !== null && vote.votes.length < vote.pairs.length;
+  return html`${blockEffectsView(state, grid, send)} ${tournamentView(state, grid, send)}
+  ${voting ? nothing : tableView(grid, state.smooth, send)}`;
 }
 
 /** What each block does, at one click: the axis is set, and the grid drawn. @param {State} state @param {Send} send */
