@@ -39,7 +39,7 @@ export function shuffled(pairs, random) {
 }
 
 /**
- * The columns from the best to the worst, with their shares of wins and their strengths in the model of Bradley and Terry
+ * The columns from the best to the worst, with their wins and their strengths in the model of Bradley and Terry
  * (1952), fitted as Hunter (2004) does; a tie is half a win for each.
  * @param {number} count of columns
  * @param {import("../types.d.ts").Vote["votes"]} votes
