@@ -57,6 +57,7 @@ export class TrainingRuns {
       if (searched !== this.#searched) return;
       const before = this.#getState().series;
       const withIds = runs.map((run) => ({ ...run, ids: run.files.map(({ index }) => kept[index].id) }));
+      if (!runs.length) this.#jobs.cancelAll("series");
       if (runs.length || before) this.#send({ type: "series/found", runs: withIds });
       if (this.#getState().series?.status === "waiting") this.#send({ type: "series/start" });
     } catch (thrown) {

@@ -40,10 +40,6 @@ impl Inspector {
         on_layers: Function,
     ) -> Result<(), JsValue> {
         let places = places.iter().map(|place| Place::of(&place)).collect::<Result<Vec<Place>, JsValue>>()?;
-        let input = |place| {
-            let Place { name, source, config } = place;
-            SeriesInput { name, source: source.as_ref(), companion: config.as_deref() }
-        };
         let inputs: Vec<SeriesInput> = places.iter().map(input).collect();
         let generation = self.generation();
         let mut report = |layers: Vec<SeriesLayer>, done: f64| {
@@ -66,4 +62,8 @@ impl Inspector {
         let layers: Vec<SeriesLayer> = from_js("the layers", layers)?;
         to_js(&SeriesSummary::of(&files, &layers))
     }
+}
+
+fn input(place: &Place) -> SeriesInput<'_> {
+    SeriesInput { name: &place.name, source: place.source.as_ref(), companion: place.config.as_deref() }
 }

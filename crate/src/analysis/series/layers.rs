@@ -16,7 +16,7 @@ use crate::model::spelling::{KeyTable, ModuleMatch};
 use crate::model::{Component, Kind, Module};
 use crate::num::host_len;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::{ControlFlow, Range};
 use ts_rs::TS;
 
@@ -165,12 +165,9 @@ pub async fn measure_series(
         .iter()
         .map(|found| found.iter().enumerate().filter_map(|(at, found)| Some((path(found.as_ref()?), at))).collect())
         .collect();
-    let mut order: Vec<(String, &ModuleMatch)> = Vec::new();
-    for found in &located {
-        let new = found.iter().flatten().map(|found| (path(found), found));
-        let known: std::collections::HashSet<String> = order.iter().map(|(path, _)| path.clone()).collect();
-        order.extend(new.filter(|(path, _)| !known.contains(path)));
-    }
+    let mut seen = HashSet::new();
+    let all = located.iter().flatten().flatten().map(|found| (path(found), found));
+    let order: Vec<(String, &ModuleMatch)> = all.filter(|(path, _)| seen.insert(path.clone())).collect();
     let sizes: Vec<u64> = order.iter().map(|(path, _)| layer_bytes(&layouts, &indices, path)).collect();
     let stretches = stretches(&sizes, share);
     let (mut done, total) = (0, stretches.len().max(1));
