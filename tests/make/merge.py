@@ -14,6 +14,7 @@ import pathlib
 
 import torch
 from peft import LoraConfig, get_peft_model
+from peft.utils import merge_utils
 from safetensors.torch import save_file
 from torch import nn
 
@@ -82,10 +83,10 @@ def merged_by_peft(case, layer, data):
         module.lora_A[name].weight.data, module.lora_B[name].weight.data = down.clone(), up.clone()
     strengths = [case["strengths"][list(FILES).index(name)] for name in names]
     torch.manual_seed(layer_seed(case.get("seed", 0), layer))
-    if len(names) == 1:
-        # With one adapter PEFT always takes the linear combination of its factors, so its function of changes is called.
-        from peft.utils import merge_utils
-        change = [module.get_delta_weight(names[0])]
+    if len(names) == 1 or "dare" in case["method"]:
+        # PEFT's function of changes alone: with one adapter PEFT combines the factors, and creating the merged adapter draws
+        # random numbers.
+        change = [module.get_delta_weight(name) for name in names]
         weights = torch.tensor(strengths, dtype=torch.float32)
         function = getattr(merge_utils, PEFT[case["method"]].removesuffix("_svd").replace("svd", "task_arithmetic"))
         return function(change, weights, *([] if case["method"] == "linear" else [case["density"]]))

@@ -831,6 +831,124 @@ modules: Array<string>, };
 
 export type Severity = "refuse" | "warn";
 
+export type Series = { 
+/**
+ * Name of the run.
+ */
+name: string, 
+/**
+ * Its files, the first one first; at least two.
+ */
+files: Array<SeriesFile>, };
+
+export type SeriesFile = { 
+/**
+ * Index among the candidates.
+ */
+index: number, 
+/**
+ * Name or path.
+ */
+name: string, 
+/**
+ * Epochs trained, if known.
+ */
+epoch: number | null, 
+/**
+ * Steps trained, if known.
+ */
+step: number | null, };
+
+export type SeriesProgress = { 
+/**
+ * The layers.
+ */
+layers: Array<SeriesLayer>, 
+/**
+ * 0 to 1, of the worker's part.
+ */
+done: number, };
+
+export type SeriesLayer = { 
+/**
+ * Layer path.
+ */
+path: string, 
+/**
+ * The layer's block, see [`Coverage`](crate::analysis::Coverage).
+ */
+block: string, 
+/**
+ * Part of the network.
+ */
+part: SeriesPart, 
+/**
+ * One per file, in order; null if the file does not change the layer, or its change depends on the base model.
+ */
+points: Array<SeriesPoint | null>, };
+
+export type SeriesPart = "text" | "attention" | "feed_forward" | "convolution" | "other";
+
+export type SeriesPoint = { 
+/**
+ * Frobenius norm at strength 1.
+ */
+norm: number, 
+/**
+ * Effective rank; null if it takes too long.
+ */
+effective_rank: number | null, 
+/**
+ * Frobenius norm of the difference from the file before; null if there is none.
+ */
+moved: number | null, };
+
+export type SeriesSummary = { 
+/**
+ * One per file.
+ */
+totals: Array<SeriesTotal>, 
+/**
+ * Norms by part of the network.
+ */
+parts: Array<SeriesRow>, 
+/**
+ * Norms by block, in the network's order.
+ */
+blocks: Array<SeriesRow>, 
+/**
+ * What they say: whether it is still growing, has settled or jumps.
+ */
+sentences: Array<Sentence>, };
+
+export type SeriesTotal = { 
+/**
+ * Frobenius norm of all changes together.
+ */
+norm: number, 
+/**
+ * Frobenius norm of the difference from the file before; null for the first.
+ */
+moved: number | null, 
+/**
+ * Cosine similarity with the file before; null for the first.
+ */
+cosine: number | null, 
+/**
+ * Mean of the layers' effective ranks, weighted by their energy.
+ */
+effective_rank: number, };
+
+export type SeriesRow = { 
+/**
+ * A [`SeriesPart`], or a block.
+ */
+name: string, 
+/**
+ * Frobenius norms.
+ */
+norms: Array<number>, };
+
 export type Edit = { "kind": "convert" } & ConvertOptions | { "kind": "resize" } & ResizeOptions | { "kind": "merge" } & MergeEdit | { "kind": "extract" } & ExtractOptions | { "kind": "bake" } & BakeEdit | { "kind": "metadata" } & MetadataEdit | { "kind": "export" };
 
 export type ConvertOptions = { 
@@ -935,9 +1053,26 @@ strength: number,
  */
 strengths: Strengths, };
 
-export type MergeOptions = { method: MergeMethod, density: number, seed: number, position: number,
+export type MergeOptions = { 
 /**
- * Rank of each layer; exact if absent.
+ * Method.
+ */
+method: MergeMethod, 
+/**
+ * Share of each change's elements that a sparse method keeps.
+ */
+density: number, 
+/**
+ * Seed of the random elements of DARE.
+ */
+seed: number, 
+/**
+ * Position of SLERP between the first file (0) and the second (1).
+ */
+position: number, 
+/**
+ * Rank of each layer; if absent, exact, or the largest of the inputs' ranks with a sparse method, which takes fixed ranks
+ * only.
  */
 rule: RankRule | null, 
 /**
@@ -953,6 +1088,8 @@ dtype: "F32" | "F16" | "BF16" | null,
  * causing an error.
  */
 drop: boolean, };
+
+export type MergeMethod = "linear" | "ties" | "dare" | "dare_ties" | "prune" | "slerp";
 
 export type ExtractOptions = { 
 /**
@@ -1160,9 +1297,14 @@ size_before: number,
  */
 size_after: number, };
 
-export type MergePreview = { changed: number, conflicts: Array<Conflict>,
+export type MergePreview = { 
 /**
- * Layers that are LoRA in the result; the rank before is the sum of the inputs' ranks.
+ * Number of changed layers.
+ */
+changed: number, 
+/**
+ * Layers that are LoRA in the result; the rank before is the sum of the inputs' ranks. Empty for a sparse method, whose
+ * ranks are known when the result is written.
  */
 layers: Array<KeptRow>, 
 /**
@@ -1170,7 +1312,11 @@ layers: Array<KeptRow>,
  */
 shared: number, 
 /**
- * Share of the total energy Σσ² of all layers that is kept.
+ * How the changes of each of these layers fit together, the least similar first.
+ */
+conflicts: Array<Conflict>, 
+/**
+ * Share of the total energy Σσ² of all layers that is kept; null for a sparse method.
  */
 energy: number | null, 
 /**
@@ -1185,6 +1331,25 @@ size_before: number,
  * Size of the result in bytes.
  */
 size_after: number, };
+
+export type Conflict = { 
+/**
+ * Layer path.
+ */
+path: string, 
+/**
+ * Number of files that change the layer.
+ */
+files: number, 
+/**
+ * Cosine similarity of the two most different changes; null if one is zero.
+ */
+cosine: number | null, 
+/**
+ * Share of the elements, of those that more than one file changes, in which two files have opposite signs; half of them
+ * in unrelated files. From up to 64 rows of the layer.
+ */
+opposite: number, };
 
 export type ExtractPreview = { 
 /**
@@ -1282,7 +1447,7 @@ preview: Preview,
  */
 outcome: Outcome, 
 /**
- * Energy kept per layer, for extractions only, which compute it while writing.
+ * Energy kept per layer, for extractions and merges, which may compute it while writing.
  */
 kept: Array<KeptRow>, };
 
@@ -2014,15 +2179,3 @@ message: string,
  * The message as a sentence, if it is one.
  */
 sentence?: Sentence, };
-
-export type MergeMethod = "linear" | "ties" | "dare" | "dare_ties" | "prune" | "slerp";
-export type Conflict = { path: string, files: number, cosine: number | null, opposite: number };
-export type Series = { name: string, files: Array<SeriesFile> };
-export type SeriesFile = { index: number, name: string, epoch: number | null, step: number | null };
-export type SeriesProgress = { layers: Array<SeriesLayer>, done: number };
-export type SeriesLayer = { path: string, block: string, part: SeriesPart, points: Array<SeriesPoint | null> };
-export type SeriesPart = "text" | "attention" | "feed_forward" | "convolution" | "other";
-export type SeriesPoint = { norm: number, effective_rank: number | null, moved: number | null };
-export type SeriesSummary = { totals: Array<SeriesTotal>, parts: Array<SeriesRow>, blocks: Array<SeriesRow>, sentences: Array<Sentence> };
-export type SeriesTotal = { norm: number, moved: number | null, cosine: number | null, effective_rank: number };
-export type SeriesRow = { name: string, norms: Array<number> };
