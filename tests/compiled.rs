@@ -14,7 +14,8 @@ fn main() {
         println!("compiled kernels: NOT CHECKED, since Mesa's RADV driver is not installed (mesa-vulkan-drivers)");
         return;
     }
-    let output = Command::new(env!("CARGO_BIN_EXE_compiled")).stderr(Stdio::inherit()).output().expect("the tool runs");
+    let output = Command::new(env!("CARGO_BIN_EXE_tools")).arg("compiled").stderr(Stdio::inherit()).output();
+    let output = output.expect("the tool runs");
     assert!(output.status.success(), "the kernels are compiled");
     let table: Value = serde_json::from_slice(&output.stdout).expect("a table");
     let rows = table["rows"].as_array().expect("rows");

@@ -2,7 +2,7 @@
  * Benchmarks the analyzer of the built page in headless Chromium on large synthetic files, with NumPy's times on the
  * same files, and prints times and memory as one JSON object.
  *
- *     node tests/bench/analyzer.mjs PATH_TO_BENCH_ANALYZER
+ *     node tests/bench/analyzer.mjs PATH_TO_TOOLS
  *
  * `cargo xtask bench --analyzer` builds what it needs and runs it. The peer computes all norms and singular values
  * natively with one BLAS thread; set PYTHON to a Python with NumPy.
@@ -40,7 +40,7 @@ const rows = [];
 try {
   for (const { name, make, rounds, whole } of FILES) {
     const path = join(folder, `${make.join('-')}.safetensors`);
-    execFileSync(tool, ['write', path, ...make]);
+    execFileSync(tool, ['bench_analyzer', 'write', path, ...make]);
     const label = `${name} (${Math.round(statSync(path).size / 1e6)} MB)`;
     const peer = whole ? numpy(path) : null;
     const found = [];
@@ -116,7 +116,7 @@ async function read(path, whole) {
 /** Drops many files on a new page; returns the time until the last row of their table is complete. */
 async function table() {
   const file = join(folder, 'one.safetensors');
-  execFileSync(tool, ['write', file, 'sd15', '4']);
+  execFileSync(tool, ['bench_analyzer', 'write', file, 'sd15', '4']);
   const paths = Array.from({ length: MANY }, (_, at) => join(folder, `lora ${at}.safetensors`));
   for (const path of paths) linkSync(file, path);
   const { page } = await app.open();

@@ -5,9 +5,13 @@ use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// Environment variable with the folder that a program away from its sources uses as tests/.
+const FOLDER: &str = "LORA_LOUPE_TESTS";
+
 /// Returns a path under tests/.
 pub fn path(relative: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(relative)
+    let folder = std::env::var_os(FOLDER).unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&folder).join(relative)
 }
 
 /// Reads a text file under tests/.

@@ -240,10 +240,10 @@ function made(name, make) {
 
 /** Runs the native tool, which is built as the tests are. */
 function tool(...args) {
-  const cargo = ['build', '--quiet', '--workspace', '--bin', 'full_size'];
+  const cargo = ['build', '--quiet', '--workspace', '--bin', 'tools'];
   execFileSync('cargo', cargo, { cwd: ROOT, stdio: 'inherit' });
-  const program = join(ROOT, 'target/debug/full_size');
-  return execFileSync(program, args, { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim();
+  const program = join(ROOT, 'target/debug/tools');
+  return execFileSync(program, ['full_size', ...args], { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim();
 }
 
 /** Returns the maximum difference in levels, and the share of values that differ. */

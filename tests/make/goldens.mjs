@@ -1,6 +1,6 @@
 /**
  * Compares images that the engine generates in headless Chromium with a folder of goldens (pipelines/, e2e/ and loras/
- * with diffusers' outputs); `cargo run -p lora-loupe-tests --bin goldens` does the same natively. Not part of the tests:
+ * with diffusers' outputs); `cargo run -p lora-loupe-tests -- goldens` does the same natively. Not part of the tests:
  * the repository has the goldens of one family only.
  *
  *     cargo xtask test page

@@ -1,7 +1,7 @@
 """Checks our keys of single-file checkpoints with diffusers' converters and writes them as a golden.
 
     pip install torch diffusers transformers
-    cargo run -p lora-loupe-tests --bin keys > keys.jsonl
+    cargo run -p lora-loupe-tests -- keys > keys.jsonl
     python tests/make/single_file.py keys.jsonl
 
 Every tensor has a constant, distinct value, which shows where the converters move it.

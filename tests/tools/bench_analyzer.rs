@@ -1,7 +1,7 @@
 //! Benchmarks of the analyzer and NumPy on the same synthetic files, printed as one JSON object per line.
 //!
-//!     cargo run --release -p lora-loupe-tests --bin bench_analyzer [small]
-//!     cargo run --release -p lora-loupe-tests --bin bench_analyzer write FILE sd15|sdxl RANK [hollow]
+//!     cargo run --release -p lora-loupe-tests -- bench_analyzer [small]
+//!     cargo run --release -p lora-loupe-tests -- bench_analyzer write FILE sd15|sdxl RANK [hollow]
 //!
 //! NumPy runs in a separate process (the Python of the environment variable `PYTHON`, by default `python3`) with one
 //! BLAS thread, alternating with this program. `small` skips the SDXL file. `write` only writes such a file, for
@@ -24,9 +24,8 @@ const ROUNDS: usize = 5;
 /// Number of files whose headers are read.
 const FILES: usize = 1000;
 
-fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+pub fn run(arguments: &[&str]) {
+    match *arguments {
         ["write", file, network, rank, ref flags @ ..] => {
             let network = if network == "sdxl" { Network::Sdxl } else { Network::Sd15 };
             let write = if flags.contains(&"hollow") { synthetic::write_hollow } else { synthetic::write };

@@ -38,16 +38,15 @@ const RANK: usize = 8;
 /// Smoothing factors of 3x3 kernels; the squares sum to 9.
 const SMOOTHING: [f32; 9] = [0.5, 1.0, 0.5, 1.0, 2.0, 1.0, 0.5, 1.0, 0.5];
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+pub fn run(arguments: &[&str]) -> Result<(), Box<dyn Error>> {
+    match *arguments {
         ["make", family, file] => make(family, Path::new(file)),
         ["make", family, file, "q8_0"] => make_gguf(family, Path::new(file), Kind::Q8_0),
         ["make", family, file, "q4_k"] => make_gguf(family, Path::new(file), Kind::Q4K),
         ["lora", file] => Ok(synthetic::write(Path::new(file), synthetic::Network::Sd15, RANK)?),
         ["run", case, ref device @ ..] if matches!(device, [] | ["cpu"]) => {
             let case = serde_json::from_slice(&std::fs::read(case)?)?;
-            println!("{}", pollster::block_on(run(&case, device.is_empty()))?);
+            println!("{}", pollster::block_on(run_case(&case, device.is_empty()))?);
             Ok(())
         }
         _ => {
@@ -67,7 +66,7 @@ fn shapes(family: &str) -> Result<BTreeMap<String, Vec<usize>>, Box<dyn Error>> 
 }
 
 /// Writes a single-file checkpoint in f16.
-fn make(family: &str, path: &Path) -> Result<(), Box<dyn Error>> {
+pub fn make(family: &str, path: &Path) -> Result<(), Box<dyn Error>> {
     let mut at = 0;
     let tensor = |(name, shape): (String, Vec<usize>)| {
         let from = at;
@@ -180,7 +179,7 @@ struct Case {
     out: PathBuf,
 }
 
-async fn run(case: &Case, is_on_gpu: bool) -> Result<Value, Box<dyn Error>> {
+async fn run_case(case: &Case, is_on_gpu: bool) -> Result<Value, Box<dyn Error>> {
     let file = TensorFile::open("model".into(), Rc::new(FileSource::open(&case.checkpoint)?)).await?;
     let model = Model::open_files("model", vec![file], Tokenizer::clip())?;
     let mut session = if is_on_gpu {

@@ -1,5 +1,5 @@
 //! Compares generated images with a folder of goldens (pipelines/, e2e/ and loras/ with diffusers' outputs):
-//! `cargo run -p lora-loupe-tests --bin goldens -- DIR [NAME…]`.
+//! `cargo run -p lora-loupe-tests -- goldens DIR [NAME…]`.
 
 use lora_loupe::gpu::Gpu;
 use lora_loupe_tests::end_to_end::EndToEnd;
@@ -9,15 +9,16 @@ use std::rc::Rc;
 /// The goldens' tolerance for latents in f32.
 const LIMIT: f64 = 2e-4;
 
-fn main() {
-    let mut arguments = std::env::args().skip(1);
-    let root = arguments.next().expect("a folder of goldens");
-    let only: Vec<String> = arguments.collect();
-    let root = Path::new(&root);
+pub fn run(arguments: &[&str]) {
+    let [root, only @ ..] = arguments else {
+        eprintln!("usage: goldens FOLDER [NAME ...]");
+        std::process::exit(2);
+    };
+    let root = Path::new(root);
     let (mut passed, mut failed) = (0, 0);
     for entry in std::fs::read_dir(root.join("e2e")).expect("e2e/").flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if only.is_empty() || only.contains(&name) {
+        if only.is_empty() || only.contains(&name.as_str()) {
             let (ok, bad) = pollster::block_on(pipeline(root, &name));
             passed += ok;
             failed += bad;

@@ -3,7 +3,7 @@
 
 use lora_loupe::model::{Component, Family, FamilyId, Module};
 
-fn main() {
+pub fn run() {
     for id in FamilyId::ALL {
         let family = Family::published(id).expect("a published config");
         let vae = Family::published_vae(id).expect("a published config");

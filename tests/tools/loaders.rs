@@ -1,7 +1,7 @@
 //! Compares reports with a folder of recorded loader cases (`cases/NAME.json` and `truth.json`, see
 //! tests/harness/loader_cases.rs): family, layers and status per loader for each case, and totals.
 //!
-//!     cargo run --release -p lora-loupe-tests --bin loaders FOLDER [PART OF A NAME]
+//!     cargo run --release -p lora-loupe-tests -- loaders FOLDER [PART OF A NAME]
 //!
 //! Prints one line per case: `.` if the report agrees, else what the programs did and what the report predicts.
 //! Statuses: a applied, p partly, i ignored, r refused, ? unknown. `share` counts files with the predicted share of
@@ -30,15 +30,14 @@ impl Score {
     }
 }
 
-fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+pub fn run(arguments: &[&str]) {
     let Some(folder) = arguments.first().map(PathBuf::from) else {
         eprintln!("usage: loaders FOLDER [PART OF A NAME]");
         std::process::exit(2);
     };
     let truth = json(&folder.join("truth.json"));
     let cases = truth["cases"].as_object().expect("cases");
-    let wanted = |name: &str| arguments.get(1).is_none_or(|part| name.contains(part.as_str()));
+    let wanted = |name: &str| arguments.get(1).is_none_or(|part| name.contains(part));
     let mut score = Score::default();
     for (name, facts) in cases.iter().filter(|(name, _)| wanted(name)) {
         let case = json(&folder.join("cases").join(format!("{name}.json")));

@@ -1,6 +1,6 @@
 //! Compares images with a folder of web UIs' recipes and final latents (see tests/harness/web_ui.rs):
 //!
-//!     cargo run -p lora-loupe-tests --bin webui -- FOLDER PIPELINES [PART OF AN ID]
+//!     cargo run -p lora-loupe-tests -- webui FOLDER PIPELINES [PART OF AN ID]
 //!
 //! Prints the relative RMS per case, a table of samplers and schedules per program and model, and totals: same (below
 //! 1e-3), nearly the same (below 5e-2), other.
@@ -16,9 +16,8 @@ const LIMITS: [f64; 2] = [1e-3, 5e-2];
 /// Distances by sampler, then by schedule.
 type Table = BTreeMap<String, BTreeMap<String, f64>>;
 
-fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [folder, pipelines, rest @ ..] = arguments.as_slice() else {
+pub fn run(arguments: &[&str]) {
+    let [folder, pipelines, rest @ ..] = arguments else {
         eprintln!("usage: webui FOLDER PIPELINES [PART OF AN ID]");
         std::process::exit(2);
     };
@@ -26,7 +25,7 @@ fn main() {
     let mut tables: BTreeMap<String, Table> = BTreeMap::new();
     let mut totals: BTreeMap<String, [usize; 3]> = BTreeMap::new();
     let cases = folder.cases.clone();
-    for case in cases.iter().filter(|case| rest.iter().all(|part| text(case, "id").contains(part.as_str()))) {
+    for case in cases.iter().filter(|case| rest.iter().all(|part| text(case, "id").contains(part))) {
         let id = text(case, "id");
         let distance = match folder.latents(case) {
             Ok((latents, expected)) => rel_rms(&latents, &expected),

@@ -81,7 +81,7 @@ pub fn bench(options: &Options) -> Result<(), Error> {
 fn native(options: &Options) -> Result<Value, Error> {
     setup::vulkan()?;
     let mut command = cargo();
-    command.args(["run", "--release", "--quiet", "-p", "lora-loupe-tests", "--bin", "bench", "--"]);
+    command.args(["run", "--release", "--quiet", "-p", "lora-loupe-tests", "--", "bench"]);
     let flags = [(options.full, "--full"), (options.step, "--step")];
     table(command.args(flags.iter().filter(|(selected, _)| *selected).map(|(_, flag)| flag)), "native")
 }
@@ -89,12 +89,11 @@ fn native(options: &Options) -> Result<Value, Error> {
 /// Returns times on the processor, beside those of onnxruntime and PyTorch.
 fn cpu() -> Result<Value, Error> {
     npm_packages()?;
-    run(cargo().args(["build", "--release", "--quiet", "-p", "lora-loupe-tests", "--bin", "bench"]))?;
-    let program = root().join("target").join("release").join("bench").with_extension(std::env::consts::EXE_EXTENSION);
+    let program = tools()?;
     let (scripts, models) = (root().join("tests").join("bench"), root().join("target").join("bench-models"));
     run(Command::new("node").arg(scripts.join("write.mjs")).arg(&models))?;
     let mut command = Command::new(libraries::python(&PYTHON_PACKAGES)?);
-    table(command.arg(scripts.join("cpu.py")).arg(&models).arg(program), "cpu")
+    table(command.arg(scripts.join("cpu.py")).arg(&models).arg(program).arg("bench"), "cpu")
 }
 
 fn browser() -> Result<Value, Error> {
@@ -120,19 +119,25 @@ fn npm_packages() -> Result<(), Error> {
 fn analyzer() -> Result<[Value; 2], Error> {
     dist::engine()?;
     dist::page()?;
-    run(cargo().args(["build", "--release", "--quiet", "-p", "lora-loupe-tests", "--bin", "bench_analyzer"]))?;
-    let tool =
-        root().join("target").join("release").join("bench_analyzer").with_extension(std::env::consts::EXE_EXTENSION);
+    let tools = tools()?;
     let mut page = Command::new("node");
-    page.env("CHROME_PATH", setup::chromium()?).arg(root().join("tests").join("bench").join("analyzer.mjs")).arg(&tool);
-    Ok([table(&mut Command::new(&tool), "analyzer")?, table(&mut page, "analyzer in Chromium")?])
+    page.env("CHROME_PATH", setup::chromium()?)
+        .arg(root().join("tests").join("bench").join("analyzer.mjs"))
+        .arg(&tools);
+    Ok([table(Command::new(&tools).arg("bench_analyzer"), "analyzer")?, table(&mut page, "analyzer in Chromium")?])
 }
 
 /// Returns what the compiler of AMD's cards makes of the kernels.
 fn compiled() -> Result<Value, Error> {
     setup::radv()?;
     let mut command = cargo();
-    table(command.args(["run", "--quiet", "-p", "lora-loupe-tests", "--bin", "compiled"]), "compiled")
+    table(command.args(["run", "--quiet", "-p", "lora-loupe-tests", "--", "compiled"]), "compiled")
+}
+
+/// Builds the tools around the tests, optimized, and returns their program.
+fn tools() -> Result<PathBuf, Error> {
+    run(cargo().args(["build", "--release", "--quiet", "-p", "lora-loupe-tests", "--bin", "tools"]))?;
+    Ok(root().join("target").join("release").join("tools").with_extension(std::env::consts::EXE_EXTENSION))
 }
 
 /// Runs a program that prints its rows as JSON and tags each row with `place`, where it ran.

@@ -1,6 +1,7 @@
-//! The developer commands `cargo xtask serve`, `test`, `bench` and `dist`.
+//! The developer commands `cargo xtask serve`, `test`, `bench`, `card` and `dist`.
 
 mod bench;
+mod card;
 mod dist;
 mod libraries;
 mod process;
@@ -30,6 +31,9 @@ enum Command {
     Test(test::Options),
     /// Benchmark kernels, networks, image generation and the page, with peer times and the share of peak throughput.
     Bench(bench::Options),
+    /// Build target/card, which measures a graphics card on a machine that has nothing else: kernels against the
+    /// definitions, their share of the roof, images of SD 1.5 and SDXL, PyTorch beside them.
+    Card,
     /// Build dist/, a static site that any host can serve under any path.
     Dist,
 }
@@ -39,6 +43,7 @@ fn main() -> ExitCode {
         Command::Serve(options) => serve::serve(&options),
         Command::Test(options) => test::test(&options),
         Command::Bench(options) => bench::bench(&options),
+        Command::Card => card::card(),
         Command::Dist => dist::dist(),
     };
     match result {

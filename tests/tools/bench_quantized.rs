@@ -1,7 +1,7 @@
 //! Times of products whose weights are quantized, relative to those with f16 weights: the minimum of many short rounds in
 //! turns, for both styles of kernels and for the CPU.
 //!
-//!     cargo run --release -p lora-loupe-tests --bin bench_quantized
+//!     cargo run --release -p lora-loupe-tests -- bench_quantized
 
 use lora_loupe::bench::{Case, Prepared, Size, cases};
 use lora_loupe::device::Device;
@@ -15,7 +15,7 @@ const STORAGES: [Storage; 3] = [Storage::F16, Storage::Q8, Storage::Q4];
 const ROUNDS: usize = 8;
 const ONCE: BenchBudget = BenchBudget { rounds: 1, limit: Duration::ZERO };
 
-fn main() -> Result<(), Box<dyn Error>> {
+pub fn run() -> Result<(), Box<dyn Error>> {
     pollster::block_on(async {
         let gpu = Rc::new(Gpu::open().await?);
         println!("{}; ms with f16 weights, and q8 and q4 relative to them", gpu.info().adapter);

@@ -18,12 +18,9 @@ use std::error::Error;
 use std::path::Path;
 use std::rc::Rc;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let has_flag = |flag: &str| arguments.iter().any(|argument| argument == flag);
-    if let [flag, file] = arguments.as_slice()
-        && flag == "--cpu"
-    {
+pub fn run(arguments: &[&str]) -> Result<(), Box<dyn Error>> {
+    let has_flag = |flag: &str| arguments.contains(&flag);
+    if let ["--cpu", file] = arguments {
         return pollster::block_on(answer(Path::new(file)));
     }
     pollster::block_on(async {
