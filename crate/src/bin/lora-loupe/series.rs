@@ -11,7 +11,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Compare the files that training runs saved, epoch by epoch
@@ -41,7 +41,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let mut paths = Vec::new();
     arguments.paths.iter().for_each(|path| collect(path, &mut paths));
     paths.sort();
-    let candidates: Vec<Candidate> = paths.iter().filter_map(open).collect();
+    let candidates: Vec<Candidate> = paths.iter().filter_map(|path| open(path)).collect();
     let named: Vec<SeriesCandidate> = candidates
         .iter()
         .map(|candidate| SeriesCandidate { name: &candidate.path, metadata: &candidate.metadata })
@@ -73,7 +73,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 /// Opens a file whose header can be read.
-fn open(path: &PathBuf) -> Option<Candidate> {
+fn open(path: &Path) -> Option<Candidate> {
     let (file, companion) = files::adapter(path);
     let source = files::source(&file).ok()?;
     let metadata = block_on(read_header(&source)).ok()?.metadata;
