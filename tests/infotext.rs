@@ -1,8 +1,8 @@
 //! Infotexts: round trips, texts written by other programs, and PNG metadata.
 
 use lora_loupe::pipeline::{
-    AdapterChoice, EmbeddingChoice, EmbeddingMention, Hires, Leftover, Mention, Origin, Recipe, RecipeDraft, Rng,
-    Upscaler, Variation, encode_png, image_texts, is_infotext, read_infotext,
+    AdapterChoice, EmbeddingChoice, EmbeddingMention, Hires, Leftover, MaskedAreaSettings, Mention, Origin, Recipe,
+    RecipeDraft, Rng, Upscaler, Variation, encode_png, image_texts, is_infotext, read_infotext,
 };
 use lora_loupe::program::Program;
 use lora_loupe::samplers::{SamplerKind, SigmaSpacing, WebUiSettings};
@@ -538,7 +538,7 @@ prop_compose! {
         sampler in prop::option::of(prop::sample::select(SamplerKind::ALL.to_vec())),
         schedule in prop::option::of(prop::sample::select(SigmaSpacing::ALL.to_vec())),
         (model, model_hash) in (prop::option::of(any::<String>()), prop::option::of("[0-9a-f]{10}")),
-        (denoise, clip_skip, eta) in (prop::option::of(0f64..=1.0), prop::option::of(2usize..13), prop::option::of(0f64..=1.0)),
+        (denoise, clip_skip, eta, masked_area) in (prop::option::of(0f64..=1.0), prop::option::of(2usize..13), prop::option::of(0f64..=1.0), prop::option::of((0usize..1024, 0usize..256))),
         hires in prop::option::of((1.01f64..4.0, 0f64..=1.0, 0usize..90, prop::sample::select(vec![Upscaler::Latent, Upscaler::Pixels]), prop::option::of("[a-zA-Z][a-zA-Z0-9+_ -]{0,20}[a-z0-9+]"))),
         embeddings in prop::collection::btree_map("[a-z][a-z0-9-]{0,8}", "[0-9a-f]{12}", 0..3),
         (emphasis, pad_conds, is_zero_snr) in (prop::sample::select(vec![None, Some(Emphasis::NoNorm), Some(Emphasis::Ignore)]), any::<bool>(), any::<bool>()),
@@ -571,6 +571,7 @@ prop_compose! {
             model_hash,
             // With hires fix the field holds the denoising strength of the second pass.
             denoise: denoise.filter(|_| hires.is_none()),
+            masked_area: masked_area.map(|(padding, blur)| MaskedAreaSettings { padding, blur }),
             eta,
             hires: hires.map(|(scale, denoise, steps, upscaler, network)| Hires {
                 scale,

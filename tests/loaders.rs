@@ -213,6 +213,23 @@ fn verdicts_say_since_when() {
     assert_eq!(since(&format!("lora_unet_down_blocks_0_{Q}"), 320, "diffusers"), None);
 }
 
+/// Names that only newer versions look up are counted for these, beside the verdict on the described version.
+#[test]
+fn verdicts_count_what_newer_versions_apply() {
+    let check = |layers: &[(&str, usize, usize)], family: &str| {
+        let tensors: Vec<_> = layers.iter().flat_map(|(stem, outputs, inputs)| pair(stem, *outputs, *inputs)).collect();
+        let report = judged(&tensors);
+        assert_eq!(report.base.family, family);
+        let verdict = verdict(&report, "comfyui");
+        assert_eq!((verdict.status, &*verdict.version.id), (LoaderStatus::Ignored, "loader.version_later"));
+        assert!(verdict.version.contains(&format!("newer versions apply {0} of {0} layers", layers.len())));
+    };
+    let fused = |at| format!("transformer.transformer_blocks.{at}.attn.to_qkv");
+    check(&[(&fused(0), 9216, 6144), (&fused(1), 9216, 6144)], "krea2");
+    let attention = |part: &str| format!("model.language_model.layers.0.self_attn.{part}_proj");
+    check(&[(&attention("q"), 4096, 4096), (&attention("k"), 1024, 4096)], "hidream_o1");
+}
+
 #[test]
 fn notes_on_dora_and_oft_depend_on_the_loader() {
     let note = |file: &str, loader: &str| verdict(&report(file), loader).strength_note.clone().unwrap_or_default().text;
@@ -320,6 +337,23 @@ fn verdicts_depend_on_transformer_prefixes() {
 }
 
 /// sd-scripts' keys for HunyuanVideo's feed-forward layers are unknown to ComfyUI.
+/// diffusers' converter of sd-scripts' names wants every layer of each block of Wan, and nothing else: it stops at VACE's
+/// blocks (run with 0.42.1).
+#[test]
+fn diffusers_refuses_vace_layers_in_sd_scripts_names() {
+    let tensors = |prefix: &str, separator: &str| -> Vec<(String, Vec<usize>)> {
+        let layers =
+            ["self_attn", "cross_attn"].into_iter().flat_map(|attn| ["q", "k", "v", "o"].map(|part| (attn, part)));
+        let stems =
+            layers.map(|(attn, part)| format!("{prefix}vace_blocks{separator}0{separator}{attn}{separator}{part}"));
+        stems.flat_map(|stem| pair(&stem, 5120, 5120)).collect()
+    };
+    let report = judged(&tensors("lora_unet_", "_"));
+    assert_eq!((&*report.base.family, verdict(&report, "diffusers").status), ("wan", LoaderStatus::Refused));
+    assert_eq!(verdict(&report, "diffusers").log.as_deref(), Some("KeyError: 'blocks_0_self_attn_q.lora_down.weight'"));
+    assert_eq!(verdict(&report, "comfyui").status, LoaderStatus::Applied);
+}
+
 #[test]
 fn comfyui_applies_hunyuan_video_files_partly() {
     let mut tensors = pair("lora_unet_double_blocks_19_img_attn_qkv", 9216, 3072);

@@ -115,7 +115,8 @@ fn unusual() -> Value {
         },
         "variation": { "seed": "9007199254740993", "strength": 0.25 }, "seed_resize": [640, 320], "emphasis": "no_norm",
         "pad_conds": true, "prediction": "v_prediction", "zero_snr": true, "guidance_rescale": 0.6, "batch": 3,
-        "denoise": 0.35, "masked": true, "hires": { "scale": 1.5, "denoise": 0.4, "steps": 12, "upscaler": "pixels" },
+        "denoise": 0.35, "masked": true, "masked_area": { "padding": 48, "blur": 8 },
+        "hires": { "scale": 1.5, "denoise": 0.4, "steps": 12, "upscaler": "pixels" },
         "embeddings": [{ "name": "tired.pt", "sha256": "a1" }],
     })
 }
@@ -138,7 +139,7 @@ fn every_option_of_a_recipe_comes_back_from_its_image() {
     let usual: Recipe = serde_json::from_value(json!({
         "version": 1, "model": "", "adapters": [], "prompt": "", "seed": 0, "steps": 1, "guidance": 1.0,
         "sampler": "euler", "width": 64, "height": 64, "web_ui": {}, "hires": { "scale": 2.0, "denoise": 0.5 },
-        "variation": { "seed": 0, "strength": 0.0 },
+        "variation": { "seed": 0, "strength": 0.0 }, "masked_area": { "padding": 0, "blur": 0 },
     }))
     .unwrap();
     let json = |recipe: &Recipe| serde_json::to_value(recipe).unwrap();

@@ -35,7 +35,7 @@ export function createEffects(given) {
   const devices = new Devices(given);
   const world = { ...given, jobs, messages, devices };
 
-  const app = new App(world);
+  const app = new App({ ...world, keepWork: () => session.keepNow() });
   const library = new Library(world);
   const bringLora = (/** @type {string} */ id, /** @type {boolean} */ select) => demo.bringLora(id, select);
   const model = new BaseModel(world);

@@ -1,9 +1,9 @@
 /** Two axes and the form -> the grid to be drawn: its ticks, and each cell's form. Pure. */
 
 import { sliders, strengthsText } from "./inspect/blocks.js";
-import { seedOf } from "./form.js";
-import { clamp, entryById, loraOptions } from "./select.js";
-import { t, word } from "./words.js";
+import { ROWS, boundedValue, choicesOf } from "./generate/options.js";
+import { clamp, entryById, loraOptions, tagsOf } from "./select.js";
+import { t } from "./words.js";
 
 /** @typedef {import("./types.d.ts").State} State */
 /** @typedef {import("./types.d.ts").Axis} Axis */
@@ -14,18 +14,14 @@ import { t, word } from "./words.js";
 /** The most images of one grid. */
 export const MOST_CELLS = 64;
 
-/** Bounds and usual values of the axes that take numbers. */
-const NUMBERS = {
-  strength: { min: -4, max: 4, whole: false, usual: "-1, -0.5, 0, 0.5, 1, 1.5" },
-  seed: { min: 0, max: Infinity, whole: true, usual: "0, 1, 2, 3" },
-  steps: { min: 1, max: 100, whole: true, usual: "4, 8, 16" },
-  guidance: { min: 0, max: 30, whole: false, usual: "1, 3, 5, 8" },
-};
+/** Strengths of LoRAs that a grid can have, and its usual ones. */
+const STRENGTHS = { min: -4, max: 4, usual: "-1, -0.5, 0, 0.5, 1, 1.5" };
+
+/** The options that grids can vary. */
+const VARIED = ROWS.filter(({ axis }) => axis);
 
 /** @param {AxisKind} kind */
-function numbersOf(kind) {
-  return NUMBERS[/** @type {keyof typeof NUMBERS} */ (kind.split(":")[0])];
-}
+const optionOf = (kind) => VARIED.find(({ id }) => id === kind);
 
 /** What can change along an axis, for people. @param {State} state @returns {[AxisKind, string][]} */
 export function axisKinds(state) {
@@ -53,25 +49,29 @@ export function axisKinds(state) {
     ...strengths,
     ...blocks,
     ["lora", t("axis.lora")],
-    ["seed", t("form.seed")],
-    ["steps", t("form.steps")],
-    ["guidance", t("form.guidance")],
-    ["sampler", t("form.sampler")],
+    ["search", t("axis.search")],
+    ...VARIED.filter(({ when }) => when?.(state) !== false).map(
+      ({ id, label }) => /** @type {[AxisKind, string]} */ ([id, t(label)]),
+    ),
   ];
 }
 
+/** An axis; one of nothing while there is no such option or LoRA. @param {State} state @param {"x" | "y"} side */
+export function axisOf(state, side) {
+  const axis = state.axes[side];
+  const isThere = axisKinds(state).some(([kind]) => kind === axis.kind);
+  return isThere ? axis : { ...axis, kind: /** @type {const} */ ("none") };
+}
+
 /**
- * Names or ids that an axis of choices offers; null for an axis of numbers.
+ * Names or ids that an axis of choices offers; null for one whose values are typed.
  * @param {State} state
  * @param {AxisKind} kind
  * @returns {Tick[] | null}
  */
 export function axisChoices(state, kind) {
-  if (kind === "sampler")
-    return (state.base.info?.samplers ?? [state.form.sampler]).map((value) => ({
-      value,
-      label: word("sampler", value),
-    }));
+  const option = optionOf(kind);
+  if (option?.choices) return choicesOf(option, state).map(([value, label]) => ({ value, label }));
   if (kind.startsWith("blocks:"))
     return blockChoices(entryById(state, state.form.loras[numberOf(kind)]?.id ?? "")?.report);
   if (kind !== "lora") return null;
@@ -121,7 +121,7 @@ export function blockStudy(state) {
   const off = (/** @type {string[]} */ list) => strengthsText(Object.fromEntries(list.map((block) => [block, 0])));
   const without = ["", ...blocks.map((block) => off([block]))];
   const only = [...blocks.map((block) => off(blocks.filter((other) => other !== block))), off(blocks)];
-  const rows = ticksOf(state, state.axes.y).length;
+  const rows = ticksOf(state, axisOf(state, "y")).length;
   const chosen = (without.length + only.length) * rows <= MOST_CELLS ? [...without, ...only] : without;
   return { kind: `blocks:${at}`, text: "", chosen };
 }
@@ -139,9 +139,10 @@ function numberOf(kind) {
  */
 export function freshAxis(state, kind) {
   const choices = axisChoices(state, kind)?.map(({ value }) => String(value)) ?? [];
+  const searched = kind === "search" ? (tagsOf(state.form.prompt)[0] ?? "") : "";
   return {
     kind,
-    text: numbersOf(kind)?.usual ?? "",
+    text: kind.startsWith("strength:") ? STRENGTHS.usual : String(optionOf(kind)?.axis ?? searched),
     chosen: choices.slice(0, kind === "lora" ? 8 : kind.startsWith("blocks:") ? 6 : 4),
   };
 }
@@ -151,19 +152,53 @@ export function ticksOf(state, { kind, text, chosen }) {
   if (kind === "none") return [{ value: "", label: "" }];
   const choices = axisChoices(state, kind);
   if (choices) return choices.filter(({ value }) => chosen.includes(String(value)));
-  const { min, max, whole } = numbersOf(kind);
-  const typed = text
-    .split(/[,;\s]+/)
-    .filter(Boolean)
-    .map((part) => part.replace("−", "-"));
-  const bounded = (/** @type {string} */ part) => clamp(whole ? Math.round(Number(part)) : Number(part), min, max);
-  const numbers = typed.filter((part) => !Number.isNaN(Number(part))).map(kind === "seed" ? seedOf : bounded);
+  if (kind === "search") return [...new Set(tagsOf(text))].map((value) => ({ value, label: value }));
+  const option = optionOf(kind);
+  const bounded = (/** @type {string} */ part) =>
+    option
+      ? boundedValue(option, kind === "seed" ? part : Number(part), 1)
+      : clamp(Number(part), STRENGTHS.min, STRENGTHS.max);
+  const typed = text.replaceAll("−", "-").split(/[,;]/).flatMap(numbersIn);
+  const numbers = typed.filter((part) => !Number.isNaN(Number(part))).map(bounded);
   return [...new Set(numbers)].map((value) => ({ value, label: String(value).replace("-", "−") }));
 }
 
-/** The form with one tick in its place. @param {Form} form @param {AxisKind} kind @param {Tick} tick @returns {Form} */
-function withTick(form, kind, { value }) {
+/** A range as in A1111's plot, with its step or its count: `1-5`, `1-10 (+3)`, `0-1 [5]`. */
+const RANGE = /^\s*(-?\d*\.?\d+)\s*-\s*(-?\d*\.?\d+)\s*(?:\(\s*[+-]?(\d*\.?\d+)\s*\)|\[\s*(\d+)\s*\])?\s*$/;
+
+/** The numbers of a range, or those with spaces between them. @param {string} part @returns {string[]} */
+function numbersIn(part) {
+  const [found, from, to, step = "1", count] = RANGE.exec(part) ?? [];
+  if (!found) return part.split(/\s+/).filter(Boolean);
+  const width = Number(to) - Number(from);
+  const steps = count ? Number(count) - 1 : Math.floor(Math.abs(width) / (Number(step) || 1) + 1e-9);
+  const by = count ? width / Math.max(1, steps) : Math.sign(width) * Number(step);
+  // One more than fits, so that the page says that it is too many.
+  const length = Math.min(MOST_CELLS, steps) + 1;
+  return Array.from({ length }, (_, at) => String(Number((Number(from) + at * by).toFixed(6))));
+}
+
+/**
+ * What an axis searches for and prompts do not have, so that all its images would be the same; "" for nothing.
+ * @param {State} state @param {Axis} axis
+ */
+export function notFound({ form }, { kind, text }) {
+  const [searched = ""] = tagsOf(text);
+  return kind === "search" && !`${form.prompt}\n${form.negative}`.includes(searched) ? searched : "";
+}
+
+/**
+ * The form with one tick in its place.
+ * @param {Form} form @param {AxisKind} kind @param {Tick} tick @param {Tick} first of the axis: the text that is
+ * replaced in prompts
+ * @returns {Form}
+ */
+function withTick(form, kind, { value }, first) {
   if (kind === "none") return form;
+  if (kind === "search") {
+    const replaced = (/** @type {string} */ text) => text.replaceAll(String(first.value), () => String(value));
+    return { ...form, prompt: replaced(form.prompt), negative: replaced(form.negative) };
+  }
   const at = kind === "lora" ? 0 : numberOf(kind);
   if (Number.isNaN(at)) return { ...form, [kind]: value };
   const change =
@@ -181,7 +216,7 @@ function withTick(form, kind, { value }) {
  * @returns {{ grid: import("./types.d.ts").Grid, forms: Form[] }}
  */
 export function plannedGrid(state) {
-  const { x, y } = state.axes;
+  const [x, y] = [axisOf(state, "x"), axisOf(state, "y")];
   const names = new Map(axisKinds(state));
   const side = (/** @type {Axis} */ axis) => ({
     name: axis.kind === "none" ? "" : (names.get(axis.kind) ?? ""),
@@ -190,7 +225,9 @@ export function plannedGrid(state) {
   });
   const [across, down] = [side(x), side(y)];
   const forms = down.ticks.flatMap((row) =>
-    across.ticks.map((column) => withTick(withTick(state.form, y.kind, row), x.kind, column)),
+    across.ticks.map((column) =>
+      withTick(withTick(state.form, y.kind, row, down.ticks[0]), x.kind, column, across.ticks[0]),
+    ),
   );
   const title = [state.form.prompt, ...[across.name, down.name].filter(Boolean)].join(", ");
   return { grid: { title, x: across, y: down, cells: forms.map(() => null) }, forms };

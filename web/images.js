@@ -26,6 +26,16 @@ export async function decodedImage(png) {
   return { width, height, rgba: context.getImageData(0, 0, width, height).data };
 }
 
+/** The width and height of an image. @param {File} file @returns {Promise<[width: number, height: number]>} */
+export async function sizeOf(file) {
+  const bitmap = await createImageBitmap(file).catch(() => {
+    throw { kind: "image", message: t("error.not_image", { name: file.name }) };
+  });
+  const { width, height } = bitmap;
+  bitmap.close();
+  return [width, height];
+}
+
 /**
  * The middle of the image, as large as it fills the size, on white: RGBA, row by row.
  * @param {File} file @param {number} width @param {number} height

@@ -19,7 +19,7 @@ import { language, t } from "./words.js";
 import { byId, pageAddress, scriptAddress } from "./world.js";
 
 const store = createStore(reduce, initialState);
-const reach = new Reach(() => [inspector, engine].forEach((client) => client.disconnect()));
+const reach = new Reach(() => [inspector, engine].forEach((client) => client.disconnect()), missing);
 /** @type {InspectorClient} */
 const inspector = client(InspectorClient, inspectorAddress, crashed);
 /** @type {EngineClient} */
@@ -29,6 +29,11 @@ const readers = new Readers(inspector, () => client(InspectorClient, inspectorAd
 /** @param {string} message */
 function crashed(message) {
   store.send({ type: "notice/raised", title: t("error.engine"), message: message });
+}
+
+/** A part of the page could not be loaded. */
+function missing() {
+  store.send({ type: "part/missing" });
 }
 
 /**
@@ -42,6 +47,7 @@ function client(Client, address, onCrash) {
     () => startWorker(address),
     onCrash,
     (place) => reach.port(place),
+    missing,
   );
 }
 
@@ -128,6 +134,7 @@ function failed(thrown) {
 }
 
 addEventListener("error", ({ error, message }) => failed(error ?? message));
+addEventListener("vite:preloadError", missing);
 addEventListener("unhandledrejection", ({ reason }) => failed(reason));
 
 await startLanguage(() => store.send({ type: "language/changed", language: language() }));

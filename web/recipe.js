@@ -1,7 +1,8 @@
 /** State -> the recipe that its form means, and what else decides an image. Pure. */
 
-import { RANDOM_SEED } from "./form.js";
-import { entryById, loraNamed, loraOptions, stem, upscalers } from "./select.js";
+import { writtenOptions } from "./generate/options.js";
+import { RANDOM_SEED } from "./generate/seed.js";
+import { entryById, loraNamed, loraOptions, stem } from "./select.js";
 import { t } from "./words.js";
 
 /** @typedef {import("./types.d.ts").State} State */
@@ -17,11 +18,24 @@ export function modelKey(state) {
   const single = base.own.some(({ id, kind }) => id === base.chosen && kind === "file");
   const parts = single ? base.parts : [];
   const files = [base.chosen, ...parts.map(({ id }) => id)].join(" with ");
-  return `${files} on ${deviceOf(state)}`;
+  const { device, weights } = modelPlace(state);
+  return `${files} on ${device}${weights === "auto" ? "" : ` in ${weights}`}`;
 }
 
 /** Where images are computed. @param {State} state @returns {"gpu" | "cpu"} */
 export const deviceOf = ({ device }) => (device.info && !device.info.gpu ? "cpu" : "gpu");
+
+/**
+ * Where the model is opened, and how its weights are stored; the demo's are as they are.
+ * @param {State} state
+ * @returns {import("./engine/protocol.js").ModelPlace}
+ */
+export function modelPlace(state) {
+  const { base, device } = state;
+  const weights = base.chosen === "demo" ? "auto" : device.weights;
+  const memory = base.chosen === "demo" ? undefined : device.info?.memory.bytes;
+  return { device: deviceOf(state), weights, memory };
+}
 
 /** What decides an image besides its recipe. @param {State} state */
 export function causeOf(state) {
@@ -92,54 +106,16 @@ export function stackedRecipe({ form }, plain, adapters) {
  * @param {State} state
  * @returns {Recipe}
  */
-export function plainRecipe({ form, base, start, mask, demo, files }) {
-  const { negative, seed, steps, guidance, sampler, schedule, spacing, rng, program, clipSkip } = form;
+export function plainRecipe(state) {
+  const { form, base, start, mask, demo, files } = state;
   if (!base.info || !demo.catalogue) throw { kind: "no_model", message: t("error.no_model") };
-  const isWebUi = program !== "diffusers";
-  const prompt = isWebUi ? form.prompt.replace(MENTION, "") : form.prompt;
-  const { width, height } = base.chosen === "demo" ? demo.catalogue.defaults : form;
+  const prompt = form.program === "diffusers" ? form.prompt : form.prompt.replace(MENTION, "");
   return {
-    ...{ version: 1, model: base.info.name, adapters: [], prompt, seed, steps, guidance, sampler, width, height },
-    // The web UIs know no missing negative prompt, diffusers tells it from an empty one.
-    negative: negative || isWebUi ? negative : null,
-    ...(schedule && { schedule }),
-    ...(spacing && { spacing }),
-    ...(rng !== "torch" && { rng }),
-    ...(isWebUi && { program }),
-    ...(clipSkip > 1 && { clip_skip: clipSkip - 1 }),
-    ...(program === "a1111" && ofA1111(form)),
-    ...(form.prediction && { prediction: form.prediction }),
-    ...(form.zeroSnr && { zero_snr: form.zeroSnr === "on" }),
-    ...(form.guidanceRescale > 0 && { guidance_rescale: form.guidanceRescale }),
-    ...(start && { denoise: form.denoise }),
+    .../** @type {Recipe} */ (writtenOptions(state)),
+    ...{ version: 1, model: base.info.name, adapters: [], prompt },
     ...(start && mask && { masked: true }),
-    ...(form.eta !== null && base.info.fresh.includes(sampler) && { eta: form.eta }),
-    ...(form.hires && {
-      hires: {
-        scale: form.hiresScale,
-        denoise: form.hiresDenoise,
-        ...upscalerOf(form.hires, files),
-        ...(form.hiresSteps && { steps: form.hiresSteps }),
-      },
-    }),
-    ...embeddings(files, `${prompt} ${negative}`),
+    ...embeddings(files, `${prompt} ${form.negative}`),
   };
-}
-
-/**
- * What a second pass makes larger; pixels are interpolated while the upscaler of this name is not open.
- * @param {string} hires
- * @param {State["files"]} files
- * @returns {Pick<NonNullable<Recipe["hires"]>, "upscaler" | "network">}
- */
-function upscalerOf(hires, files) {
-  if (hires === "latent" || hires === "pixels") return { upscaler: hires };
-  return { upscaler: "pixels", ...(upscalers({ files }).includes(hires) && { network: hires }) };
-}
-
-/** What only A1111's images have. @param {State["form"]} form @returns {Partial<Recipe>} */
-function ofA1111({ emphasis, padConds, carried }) {
-  return { ...(emphasis !== "original" && { emphasis }), ...(padConds && { pad_conds: true }), ...carried };
 }
 
 /** Opened textual inversions that the prompts call by name. @param {State["files"]} files @param {string} prompts */

@@ -13,6 +13,11 @@ export function clamp(value, least, most) {
   return Number.isNaN(value) ? least : Math.min(most, Math.max(least, value));
 }
 
+/** A list; null for an empty one. @template T @param {T[]} list */
+export function some(list) {
+  return list.length ? list : null;
+}
+
 /** @param {State} state @param {string} id */
 export function entryById(state, id) {
   return state.files.find((entry) => entry.id === id);
@@ -118,6 +123,11 @@ export function loraOptions(state) {
     .filter((entry) => usable(entry) && !entry.id.startsWith("demo:"))
     .map(({ id, name }) => ({ id, label: name.replace(/\.\w+$/, "") }));
   return { demo, own };
+}
+
+/** A LoRA's name in the next visit too, when files get other ids. @param {State} state @param {{ id: string }} row */
+export function rowName(state, { id }) {
+  return id.startsWith("demo:") ? id : (entryById(state, id)?.name ?? "");
 }
 
 /** A file's name as the web UIs compare it. @param {string} name */

@@ -24,7 +24,7 @@ import { NO_TEMPLATES, reduceTemplates } from "./templates/state.js";
 /** @type {State} */
 export const initialState = {
   language: "en",
-  app: { offline: false, update: false, stale: false, installable: false },
+  app: { offline: false, update: false, stale: "", installable: false },
   jobs: [],
   look: FIRST_LOOK,
   series: null,

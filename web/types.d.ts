@@ -2,8 +2,9 @@
 
 import type { JobState } from "./core/jobs.js";
 import type { LinkedRecipe, Unusable } from "./share/schema.js";
+import type { OptionId } from "./generate/options.js";
 import type { DeviceChoice } from "./engine/protocol.js";
-import type { Language } from "./words.js";
+import type { Key, Language } from "./words.js";
 import type {
   AlphaPlace,
   ComparedFiles,
@@ -29,6 +30,7 @@ import type {
   SeriesSummary,
   Summary,
   Weighing,
+  WeightChoice,
 } from "./engine/types.d.ts";
 
 /** demo/demo.json. Paths are relative to demo/model/ and demo/loras/, sizes in bytes. */
@@ -82,12 +84,24 @@ export type Entry = {
   error: EngineError | null;
 };
 
+/**
+ * Memory for images, and where that is known from: what a page can address, or the computer's memory, which the graphics
+ * processor shares; `nothing`: it is assumed.
+ */
+export type DeviceMemory = { bytes: number; from: "page" | "computer" | "nothing" };
+
 /** Where images are computed: the graphics card; null for the processor, with the reason unless it was chosen. */
-export type DeviceInfo = { gpu: { adapter: string; software: boolean } | null; reason: string | null };
+export type DeviceInfo = {
+  gpu: { adapter: string; software: boolean } | null;
+  reason: string | null;
+  memory: DeviceMemory;
+};
 
 /** The choice of the device. */
 export type Device = {
   choice: DeviceChoice;
+  /** How the weights of the user's own models are stored. */
+  weights: WeightChoice;
   /** `missing`: the choice could not be opened. */
   status: "checking" | "ready" | "missing";
   info: DeviceInfo | null;
@@ -141,8 +155,8 @@ export type Row = {
   blocks: string;
 };
 
-/** A row of the last visit's stack, by its file's name. */
-export type SessionRow = Row & { name: string };
+/** A row of the last visit's stack, by its file's name; `after`: the names of the rows above it. */
+export type SessionRow = Row & { name: string; after?: string[] };
 
 /** The image to start from. Its file stays in files/opened.js; `url` shows it. */
 export type Start = { id: string; name: string; url: string };
@@ -173,7 +187,25 @@ export type Table = {
 /** A cell of the coverage strip: "component/block". */
 export type BlockKey = string;
 
-/** What the Generate form holds. */
+/** What a section of the report is drawn from. */
+export type Shown = { state: State; entry: Entry; report: Report; send: Send };
+
+/** A section of the report; T is what it is about. */
+export type Section<T> = {
+  /** The id of its element. */
+  id: string;
+  /** Its name in the bar of sections; one without a name is not in it. */
+  title?: Key;
+  /** It is drawn a moment after the first ones, so that no drawing takes long. */
+  late?: boolean;
+  /** What it is about; null for a file that has nothing of the kind. */
+  of: (shown: Shown) => T | null;
+  /** It is drawn again only when one of these changes; always if it is left out. */
+  from?: (shown: Shown) => unknown[];
+  view: (of: T, shown: Shown) => unknown;
+};
+
+/** What the Generate form holds: an option's row is in generate/options.js. */
 export type Form = {
   prompt: string;
   negative: string;
@@ -201,8 +233,10 @@ export type Form = {
   zeroSnr: "" | "on" | "off";
   /** CFG rescale. */
   guidanceRescale: number;
-  /** Settings of A1111 that a restored image has and that are not fields here. */
-  carried: Pick<Recipe, "web_ui" | "variation" | "seed_resize">;
+  /** Settings of A1111 that a restored image has; null for the usual ones. */
+  webUi: Recipe["web_ui"] | null;
+  variation: Recipe["variation"] | null;
+  seedResize: Recipe["seed_resize"] | null;
   /** How far to go from the image to start from. */
   denoise: number;
   /** Share of fresh noise in each step, for samplers that have it; null for the usual. */
@@ -219,6 +253,10 @@ export type Form = {
   live: boolean;
   /** How many times to generate, each with the next seed. */
   batch: number;
+  /** Generate the masked area alone, with so many pixels around it, and blur its edge by so many. */
+  onlyMasked: boolean;
+  maskPadding: number;
+  maskBlur: number;
 };
 
 /** Styles and templates of prompts; the texts themselves stay in templates/fill.js. */
@@ -287,14 +325,13 @@ export type History = {
 };
 
 /** What changes along one side of a grid; "strength:N" and "blocks:N" are the strength of the Nth LoRA, counted from 0, and those of its blocks. */
-export type AxisKind =
-  "none" | "seed" | "steps" | "guidance" | "sampler" | "lora" | `strength:${number}` | `blocks:${number}`;
+export type AxisKind = "none" | "lora" | "search" | `strength:${number}` | `blocks:${number}` | OptionId;
 
 export type Axis = {
   kind: AxisKind;
-  /** Numbers with commas between them, as they are typed. */
+  /** Numbers, or texts for the prompt, with commas between them, as they are typed. */
   text: string;
-  /** Names of samplers or ids of LoRAs. */
+  /** Values of an option, or ids of LoRAs. */
   chosen: string[];
 };
 
@@ -330,8 +367,8 @@ export type App = {
   offline: boolean;
   /** A newer version is there and waits. */
   update: boolean;
-  /** Another tab has loaded a newer version: this one cannot load what it has not loaded yet. */
-  stale: boolean;
+  /** A newer version runs in another tab or was published: this page cannot load what it has not loaded yet. */
+  stale: "" | "other_tab" | "published";
   /** The browser offers to install the page. */
   installable: boolean;
 };
@@ -561,7 +598,7 @@ export type Action =
   | { type: "library/persist" }
   | { type: "library/demo"; keep: boolean }
   | { type: "app/changed"; change: Partial<App> }
-  | { type: "app/update" | "app/reload" }
+  | { type: "app/update" | "app/reload" | "part/missing" }
   | {
       type: "session/restored";
       form: Form | null;
@@ -577,6 +614,7 @@ export type Action =
   | { type: "device/known"; info: DeviceInfo }
   | { type: "device/failed"; error: EngineError }
   | { type: "device/estimated"; seconds: number | null }
+  | { type: "weights/chosen"; weights: WeightChoice }
   | { type: "demo/listed"; catalogue: DemoCatalogue }
   | { type: "demo/try" }
   | { type: "demo/open"; id: string }
@@ -603,7 +641,7 @@ export type Action =
   | { type: "part/removed"; id: string }
   | { type: "model/chosen"; id: string }
   | { type: "model/added"; model: OwnModel }
-  | { type: "model/ready"; info: ModelInfo }
+  | { type: "model/ready"; info: ModelInfo; said: Pick<Form, "prediction" | "zeroSnr"> }
   | { type: "model/failed"; error: EngineError }
   | { type: "start/picked"; file: File }
   | { type: "start/taken"; start: Start | null }

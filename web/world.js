@@ -18,6 +18,15 @@ export function tookQuery(query) {
   return true;
 }
 
+/** Whether the page's server has another version of it than this one; false if it does not answer. */
+export async function isOutdated() {
+  const script = /** @type {HTMLScriptElement | null} */ (document.querySelector("script[type=module][src]"));
+  // A service worker answers for the page itself with the version that it keeps.
+  const fresh = await fetch(besidePage(`./?fresh=${Date.now()}`), { cache: "no-store" }).catch(() => null);
+  const [, now] = /<script[^>]*? src="([^"]+)"/.exec((fresh?.ok && (await fresh.text())) || "") ?? [];
+  return now !== undefined && besidePage(now).href !== script?.src;
+}
+
 /** Loads the page anew. */
 export const reload = () => location.reload();
 
@@ -156,6 +165,12 @@ export const styleRules = () =>
 
 /** Processor cores, 1 if the browser does not say. */
 export const cores = () => navigator.hardwareConcurrency || 1;
+
+/**
+ * The computer's memory in GiB as the browser rounds it; undefined in browsers that do not say.
+ * @returns {number | undefined}
+ */
+export const gigabytes = () => /** @type {any} */ (navigator)["deviceMemory"];
 
 /** The graphics card that the browser offers; null for none. @returns {Promise<GPUAdapter | null>} */
 export const graphicsCard = async () =>

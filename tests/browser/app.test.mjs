@@ -1,7 +1,7 @@
 /** The page as an installed app: offline use, opened files, share target, and no requests to other origins. */
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { after, before, describe, it } from 'node:test';
+import { readFile, readdir } from 'node:fs/promises';
+import { after, afterEach, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { BLANK, SUB_PATH, WITH_WORKER, drop, launch, until } from './harness.mjs';
 import { PATIENCE, deviation, generate, ready, reportOf } from './studio.mjs';
@@ -156,6 +156,67 @@ describe('offline', () => {
     } finally {
       site.changed.clear();
     }
+  });
+});
+
+/** Publishes a newer version: the engine and other parts of the one before it are gone. */
+async function publish() {
+  const page = await readFile(new URL('../../dist/index.html', import.meta.url), 'utf8');
+  const newer = page.replace(/(<script[^>]* src="[^"]*\/)index-[^"]+"/, '$1index-newer.js"');
+  assert.notEqual(newer, page);
+  site.changed.set(SUB_PATH, newer);
+  for (const name of await readdir(new URL('../../dist/assets/', import.meta.url)))
+    if (/^(engine|zh-)/.test(name)) site.changed.set(`${SUB_PATH}assets/${name}`, null);
+}
+
+describe('a page of an older version', () => {
+  afterEach(() => site.changed.clear());
+
+  for (const [part, want] of [
+    ['the engine', (page) => page.click('#try-demo')],
+    ['a language', (page) => page.selectOption('#language', 'zh')],
+  ])
+    it(`whose server has ${part} no more says so, and is loaded again with its work`, async () => {
+      const { page } = await site.open();
+      await drop(page, [FILE]);
+      await reportOf(page, NAME);
+      await page.fill('#prompt', 'a cat of an older version');
+      await publish();
+      await want(page);
+      const stale = page.locator('[data-kind=stale]');
+      await stale.waitFor();
+      assert.match(await stale.innerText(), /This page is an older version[^]*form and images are restored/);
+      site.changed.clear();
+      await page.locator('#reload[aria-disabled=false]').waitFor();
+      await page.fill('#prompt', 'a cat that was typed last');
+      await Promise.all([page.waitForEvent('load'), page.click('#reload')]);
+      await drop(page, [FILE]);
+      await reportOf(page, NAME);
+      await until('the prompt', () => page.locator('#prompt').inputValue(), {
+        passes: (text) => text === 'a cat that was typed last',
+      });
+      assert.equal(await stale.count(), 0);
+    });
+
+  it('that is kept for offline use takes the newer version first', async () => {
+    const { page } = await site.open(SUB_PATH, WITH_WORKER);
+    await kept(page);
+    await publish();
+    const worker = await readFile(new URL('../../dist/sw.js', import.meta.url), 'utf8');
+    site.changed.set(`${SUB_PATH}sw.js`, `${worker}\n// newer`);
+    await page.click('#try-demo');
+    await page.waitForSelector('#update');
+    assert.equal(await page.locator('[data-kind=stale]').count(), 0);
+  });
+
+  it('is not suspected while the connection is gone', async () => {
+    const { page } = await site.open();
+    await publish();
+    site.changed.set(SUB_PATH, null);
+    await page.click('#try-demo');
+    await page.getByText('A part of the page could not be loaded').first().waitFor();
+    await page.waitForLoadState('networkidle');
+    assert.equal(await page.locator('[data-kind=stale]').count(), 0);
   });
 });
 

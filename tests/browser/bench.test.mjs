@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { after, before, describe, it } from 'node:test';
 import { benchFile, benchText, figures, verdict } from '../../web/bench/state.js';
 import { progressView } from '../../web/generate/views/progress.js';
-import { SUB_PATH, launch } from './harness.mjs';
+import { SUB_PATH, launch, soon } from './harness.mjs';
 import { PATIENCE } from './studio.mjs';
 
 let site;
@@ -37,7 +37,9 @@ describe('the measurements', () => {
     await page.focus('#bench-stop');
     await page.keyboard.press('Space');
     await page.locator('#bench-copy').waitFor(PATIENCE);
-    assert.match(await page.getByTestId('bench-status').innerText(), /Measured on .*software rasterizer/);
+    await soon(async () =>
+      assert.match(await page.getByTestId('bench-status').innerText(), /Measured on .*software rasterizer/),
+    );
     // The worker requests subgroups, which wgpu does not: the device has them if the adapter does.
     const offered = await page.evaluate(async () => (await navigator.gpu.requestAdapter()).features.has('subgroups'));
     const told = await Promise.all(

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
-import { drop, launch } from './harness.mjs';
+import { drop, launch, until } from './harness.mjs';
 import { reportOf } from './studio.mjs';
 
 const KOHYA = 'corpus/files/kohya_lora_r4a1_fp16.safetensors';
@@ -21,6 +21,39 @@ async function openReport(...paths) {
   const { page, errors } = await site.open();
   await drop(page, paths);
   await reportOf(page, paths.at(-1).split('/').at(-1));
+  return { page, errors };
+}
+
+/** A UNet with the layers that the corpus changes: safetensors with small numbers, none of them special. */
+async function unet() {
+  const shapes = JSON.parse(await readFile(new URL('../corpus/base/shapes.json', import.meta.url)));
+  const tensors = Object.entries(shapes).filter(([name]) => name.startsWith('unet.'));
+  let end = 0;
+  const header = tensors.map(([name, shape]) => {
+    const start = end;
+    end += 4 * shape.reduce((product, size) => product * size, 1);
+    return [name.slice('unet.'.length), { dtype: 'F32', shape, data_offsets: [start, end] }];
+  });
+  const text = Buffer.from(JSON.stringify(Object.fromEntries(header)));
+  const size = Buffer.alloc(8);
+  size.writeBigUInt64LE(BigInt(text.length));
+  const elements = Float32Array.from({ length: end / 4 }, (_, at) => ((at * 7919) % 83) / 64 - 0.64);
+  return Buffer.concat([size, text, Buffer.from(elements.buffer)]);
+}
+
+/** Opens the corpus' base model and an adapter of the corpus, a file or a folder of PEFT's. */
+async function withBase(name) {
+  const { page, errors } = await site.open();
+  await page.setInputFiles('#file-picker', { name: 'unet.safetensors', mimeType: '', buffer: await unet() });
+  await reportOf(page, 'unet.safetensors');
+  const files = name.startsWith('peft_')
+    ? [`${name}/adapter_config.json`, `${name}/adapter_model.safetensors`]
+    : [`${name}.safetensors`];
+  await drop(
+    page,
+    files.map((file) => `corpus/files/${file}`),
+  );
+  await reportOf(page, files.at(-1).split('/').at(-1));
   return { page, errors };
 }
 
@@ -259,11 +292,48 @@ describe('a change', () => {
     assert.match(await page.getByTestId('relation').innerText(), /they are the same adapter/);
   });
 
-  it('that cannot be done says why', async () => {
+  for (const [name, algorithm, change] of [
+    ['lycoris_diag_oft_rescaled', 'OFT', /5 layers of diagonal OFT become LoRA: .*at least [\d.]+% of their energy/],
+    ['lycoris_glora_old', 'GLoRA', /4 layers of GLoRA, older layout become LoRA/],
+    ['lycoris_loha_dora', 'DoRA', /layers of .*DoRA.* become LoRA/],
+    ['lycoris_ia3_fp16', '(IA)³', /92 layers of \(IA\)³ become LoRA: 28 exactly[^]*72 tensors dropped/],
+  ])
+    it(`of ${algorithm} to LoRA takes the base model's weights, and says how near it comes`, async () => {
+      const { page } = await withBase(name);
+      await page.selectOption('#convert-base', { label: 'unet.safetensors' });
+      await until('a rank', async () => (await page.locator('#change-rank').inputValue()) === '64');
+      await page.fill('#change-rank', '8');
+      await page.press('#change-rank', 'Tab');
+      await page.click('#change-plan');
+      await page.waitForSelector('[data-testid=change]:is([data-status=planned], [data-status=failed])');
+      assert.match(await page.getByTestId('change').innerText(), change);
+      const made = await make(page);
+      assert.match(made.name, /\.lora\.safetensors$/);
+      await page.click('#change-look');
+      await reportOf(page, made.name);
+      assert.match(await page.getByTestId('verdict').innerText(), /Algorithm\s+LoRA/i);
+    });
+
+  it('to LoRA that needs the base model asks for it', async () => {
+    const { page } = await openReport('corpus/files/lycoris_glora_old.safetensors');
+    const change = page.getByTestId('change');
+    assert.match(await change.innerText(), /open the base model/i);
+    assert.equal(await page.locator('#convert-base').count(), 0);
+  });
+
+  it('that cannot be done says why, in the language of the page', async () => {
     const { page } = await openReport('corpus/files/lycoris_boft_fp16.safetensors');
     await page.click('[data-kind=resize]');
     await page.click('#change-plan');
     await page.waitForSelector('[data-testid=change][data-status=failed]');
-    assert.match(await page.getByTestId('change').innerText(), /base model/);
+    const change = page.getByTestId('change');
+    for (const [language, reason] of [
+      ['en', /This edit is not possible\s+text_encoder\S+: BOFT depends on the base model's weights/],
+      ['de', /Diese Bearbeitung ist nicht möglich\s+text_encoder\S+: BOFT hängt von den Gewichten des Basismodells ab/],
+      ['zh', /无法进行此编辑\s+text_encoder\S+：BOFT 依赖基础模型的权重/],
+    ]) {
+      await page.selectOption('#language', language);
+      await until(`the reason in ${language}`, () => change.innerText(), { passes: (text) => reason.test(text) });
+    }
   });
 });

@@ -63,6 +63,25 @@ test('every kernel, of the GPU and of the processor, agrees with its definition,
   under(found.definition, LIMITS.definition);
 });
 
+test('products of matrices in blocks agree with their definition, in every tile shape', async () => {
+  const found = await page.evaluate(async () => {
+    const cases = await g.json('golden/ops/quantized.json');
+    const distances = {};
+    for (const storage of ['q8', 'q4'])
+      for (const { op, shapes } of cases) {
+        const size = (shape) => shape.reduce((a, b) => a * b, 1);
+        const inputs = shapes.map((shape, i) => g.numbers(i, size(shape), 1, 0.01));
+        const { definition, ...kernels } = await engine.probe_product(op, shapes, inputs, storage);
+        for (const [kernel, got] of Object.entries(kernels))
+          distances[`${storage} ${kernel} ${JSON.stringify(op)} ${JSON.stringify(shapes)}`] = g.relRms(got, definition);
+      }
+    return distances;
+  });
+  // Two storages, eleven products; three tile shapes and more that fall back to one of them, untiled, the processor.
+  assert.ok(Object.keys(found).length >= 2 * 11 * 6, `${Object.keys(found).length} runs`);
+  under(found, LIMITS.kernel);
+});
+
 test('mini-sd15: text encoder, UNet and VAE decoder agree with diffusers', async () => {
   const found = await page.evaluate(async () => {
     await engine.open_model('mini-sd15', await g.miniModel());

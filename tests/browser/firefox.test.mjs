@@ -40,6 +40,7 @@ describe('Firefox', () => {
     await page.waitForSelector('[data-testid=report][data-status=read]');
     const verdict = await textOf(page, '[data-testid=verdict]');
     for (const said of [/kohya/i, /Stable Diffusion 1/, /Rank\s+4\b/i, /Layers\s+264\b/i]) assert.match(verdict, said);
+    await page.waitForSelector('[data-testid=no-webgpu]');
     assert.match(await page.$eval('[data-testid=no-webgpu]', (details) => details.textContent), /Firefox 141/);
     const [wanted, given] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
     assert.ok(wanted <= given, `${wanted} px wide in a window of ${given}`);

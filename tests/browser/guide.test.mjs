@@ -1,7 +1,7 @@
 /** The guided tour with the demo, and the help page. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { launch } from './harness.mjs';
+import { launch, soon } from './harness.mjs';
 import { enter, generate, ready, reportOf } from './studio.mjs';
 
 let site;
@@ -22,18 +22,20 @@ describe('the guided minute', () => {
     await ready(page);
     await enter(page, { steps: 1, guidance: 1 });
     await generate(page);
-    assert.deepEqual(await done(page), ['look', 'draw']);
+    await soon(async () => assert.deepEqual(await done(page), ['look', 'draw']));
     await page.fill('#strength', '-0.5');
     await page.selectOption('#lora', 'demo:ink_icon.safetensors');
-    assert.deepEqual(await done(page), ['look', 'draw', 'slide', 'swap']);
+    await soon(async () => assert.deepEqual(await done(page), ['look', 'draw', 'slide', 'swap']));
     await page.click('#open-broken');
     await reportOf(page, 'broken_names.safetensors');
     await page.waitForSelector('.guide li[data-step=fix][data-done]');
     assert.match(await page.locator('#works').innerText(), /ComfyUI/);
     assert.equal(await page.locator('#change').count(), 1);
     await page.getByRole('button', { name: 'Close the guide' }).click();
-    assert.equal(await page.getByTestId('guide').count(), 0);
-    assert.deepEqual(errors, []);
+    await soon(async () => {
+      assert.equal(await page.getByTestId('guide').count(), 0);
+      assert.deepEqual(errors, []);
+    });
   });
 });
 

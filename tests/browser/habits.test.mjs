@@ -7,7 +7,7 @@ import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { drop, launch, until } from './harness.mjs';
+import { drop, launch, soon, until } from './harness.mjs';
 import { PATIENCE, deviation, enter, generate, pixels, ready, reportOf } from './studio.mjs';
 
 const KOHYA = 'corpus/files/kohya_lora_r4a1_fp16.safetensors';
@@ -67,15 +67,17 @@ describe('the prompt', () => {
     await prompt.evaluate((area) => area.setSelectionRange(3, 3));
     await prompt.press('ControlOrMeta+ArrowUp');
     await prompt.press('ControlOrMeta+ArrowUp');
-    assert.equal(await prompt.inputValue(), 'a (red:1.2) fox');
+    await soon(async () => assert.equal(await prompt.inputValue(), 'a (red:1.2) fox'));
     assert.deepEqual(await prompt.evaluate((area) => area.value.slice(area.selectionStart, area.selectionEnd)), 'red');
 
     await prompt.press('ControlOrMeta+End');
     await prompt.pressSequentially(', ink');
     await page.getByRole('option', { name: 'ink_icon' }).waitFor();
     await prompt.press('Tab');
-    assert.equal(await prompt.inputValue(), 'a (red:1.2) fox, <lora:ink_icon:1>');
-    assert.equal(await page.locator('#prompt-names').count(), 0);
+    await soon(async () => {
+      assert.equal(await prompt.inputValue(), 'a (red:1.2) fox, <lora:ink_icon:1>');
+      assert.equal(await page.locator('#prompt-names').count(), 0);
+    });
 
     await page.fill('#steps', '1');
     await prompt.press('ControlOrMeta+Enter');
@@ -126,11 +128,13 @@ describe('work', () => {
     await keptWork(page, ({ mask }) => mask === 'mask.png');
     await page.reload();
     await page.getByTestId('history').locator('li').nth(2).waitFor();
-    assert.equal(await page.inputValue('#prompt'), 'a fox');
-    assert.equal(await page.inputValue('#batch'), '3');
-    assert.match(await page.getByTestId('start').innerText(), /start\.png/);
-    assert.match(await page.getByTestId('mask').innerText(), /mask\.png/);
-    assert.deepEqual(await latest(), drawn);
+    await soon(async () => {
+      assert.equal(await page.inputValue('#prompt'), 'a fox');
+      assert.equal(await page.inputValue('#batch'), '3');
+      assert.match(await page.getByTestId('start').innerText(), /start\.png/);
+      assert.match(await page.getByTestId('mask').innerText(), /mask\.png/);
+      assert.deepEqual(await latest(), drawn);
+    });
 
     await page.click('#forget-session');
     await until('the work to be forgotten', () => page.locator('#forget-session').count(), {
@@ -158,12 +162,16 @@ describe('work', () => {
 
     await page.reload();
     await page.getByText('mini-sd15: ').waitFor(PATIENCE);
-    assert.equal(await page.locator('#base option:checked').innerText(), 'mini-sd15');
-    assert.equal(await page.inputValue('#steps'), '3');
+    await soon(async () => {
+      assert.equal(await page.locator('#base option:checked').innerText(), 'mini-sd15');
+      assert.equal(await page.inputValue('#steps'), '3');
+    });
     await page.locator('#lora option:checked', { hasText: 'lora_a' }).waitFor({ state: 'attached' });
-    assert.equal(await page.inputValue('#strength'), '0.4');
+    await soon(async () => assert.equal(await page.inputValue('#strength'), '0.4'));
     const lost = page.locator('[data-kind=session]');
-    assert.match(await lost.innerText(), /Open again yourself: kohya_lora_r4a1_fp16\.safetensors\./);
+    await soon(async () =>
+      assert.match(await lost.innerText(), /Open again yourself: kohya_lora_r4a1_fp16\.safetensors\./),
+    );
     await page.click('#forget-files');
     await lost.waitFor({ state: 'detached' });
 

@@ -4,8 +4,8 @@
  * Run the tests with `cargo xtask test browser`, which sets CHROME_PATH; `--only NAME --repeat N --busy N` runs
  * matching files several times under CPU load.
  *
- * Tests wait for conditions, never for a fixed time: with Playwright's waits, which time out after STEP, or with
- * `until`. Every request to a page has a timeout, and a failing test prints what its pages showed.
+ * Tests wait for conditions, never for a fixed time: with Playwright's waits, which time out after STEP, with `until`,
+ * or with `soon` around assertions. Every request to a page has a timeout, and a failing test prints what its pages showed.
  */
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
@@ -62,14 +62,14 @@ const FLAGS = [
  *   context (pass WITH_WORKER for one), and returns it with its `errors`: messages of uncaught errors, console errors
  *   and failed requests. A page opened in a test is closed after the test; one opened before the tests of a suite, with
  *   the browser. `url` is the app's URL, `browser` is Playwright's. `stop()` stops the server only, `close()` both.
- *   `changed` maps paths of the server to strings or bytes that replace the files; `headers` are added to all responses.
+ *   `changed` maps paths of the server to strings or bytes that replace the files, null for no file; `headers` are added to all responses.
  * @param {string[]} flags additional flags for the browser
  * @param {number} patience timeout in ms for code evaluated in a page
  */
 export async function launch(flags = [], patience = CODE) {
   const executablePath = process.env.CHROME_PATH;
   if (!executablePath) throw new Error('CHROME_PATH is not set: run `cargo xtask test browser`');
-  /** @type {Map<string, string | Uint8Array>} */
+  /** @type {Map<string, string | Uint8Array | null>} */
   const changed = new Map();
   /** @type {Record<string, string>} */
   const headers = {};
@@ -181,6 +181,18 @@ export async function until(what, ask, { passes = Boolean, timeout = STEP } = {}
   }
 }
 
+/** Repeats assertions until they hold: what an action brings about may come later than the next line of a test. */
+export async function soon(check, timeout = STEP) {
+  for (const end = performance.now() + timeout; ;) {
+    try {
+      return await check();
+    } catch (failure) {
+      if (performance.now() > end) throw failure;
+    }
+    await new Promise((next) => setTimeout(next, 50));
+  }
+}
+
 /** Describes a page for the output of a failed test. */
 async function shown(page) {
   const look = () => {
@@ -267,8 +279,9 @@ async function serve(changed, headers) {
 
 async function answer(request, response, changed) {
   const path = decodeURIComponent(new URL(request.url, 'http://localhost').pathname);
+  if (changed.get(path) === null) return response.writeHead(404).end();
   if (changed.has(path)) {
-    response.writeHead(200, { 'content-type': MIME[extname(path)] ?? 'application/octet-stream' });
+    response.writeHead(200, { 'content-type': MIME[extname(path) || '.html'] ?? 'application/octet-stream' });
     return response.end(changed.get(path));
   }
   if (path === BLANK) {

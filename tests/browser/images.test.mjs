@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
-import { launch } from './harness.mjs';
+import { launch, soon } from './harness.mjs';
 import { PATIENCE, deviation, difference, enter, finished, generate, openDemo, pixels } from './studio.mjs';
 
 let site;
@@ -38,7 +38,7 @@ describe('this visit', () => {
     await enter(page, { seed: 9 });
     const second = await generate(page);
     const thumbs = page.locator('.row-of-images .thumb');
-    assert.equal(await thumbs.count(), 4);
+    await soon(async () => assert.equal(await thumbs.count(), 4));
     assert.deepEqual(await canvases(page, '.row-of-images canvas'), [
       second.with,
       second.without,
@@ -57,7 +57,7 @@ describe('this visit', () => {
       assert.ok(i % 4 === 3 ? value === 255 : Math.abs(value - (apart[i] * 255) / most) <= 1, `value ${i}`),
     );
     await page.click('#history-slider');
-    assert.equal(await page.locator('[data-testid=chosen] before-after').count(), 1);
+    await soon(async () => assert.equal(await page.locator('[data-testid=chosen] before-after').count(), 1));
 
     await thumbs.nth(2).click();
     await page.click('#use-settings');
@@ -82,8 +82,10 @@ describe('many at once', () => {
     await enter(page, { strength: 1 });
     const { without, with: full } = await generate(page);
     await openGrid();
-    assert.equal(await page.inputValue('#values-x'), '-1, -0.5, 0, 0.5, 1, 1.5');
-    assert.match(await page.locator('#draw-grid').innerText(), /6 images/);
+    await soon(async () => {
+      assert.equal(await page.inputValue('#values-x'), '-1, -0.5, 0, 0.5, 1, 1.5');
+      assert.match(await page.locator('#draw-grid').innerText(), /6 images/);
+    });
     await page.fill('#values-x', '-1, 0, 1');
     await drawGrid();
     const heads = await page.locator('.cells th[scope=col]').allInnerTexts();
@@ -112,6 +114,21 @@ describe('many at once', () => {
     const cells = await canvases(page, '.cells canvas');
     assert.equal(cells.length, 2);
     assert.ok(difference(cells[0], cells[1]) > 0.5);
+  });
+
+  it('draws other words in the place of some, once the prompt has these', async () => {
+    await openGrid();
+    await page.selectOption('#axis-x', 'search');
+    await soon(async () => assert.equal(await page.inputValue('#values-x'), 'red apple'));
+    await page.fill('#values-x', 'green, panda');
+    await page.getByText('“green” is not in the prompts.').waitFor();
+    await page.waitForSelector('#draw-grid[aria-disabled=true]');
+    await page.fill('#values-x', 'red apple, panda');
+    await page.waitForSelector('#draw-grid[aria-disabled=false]');
+    await drawGrid();
+    assert.deepEqual(await page.locator('.cells th[scope=col]').allInnerTexts(), ['red apple', 'panda']);
+    const [apple, panda] = await canvases(page, '.cells canvas');
+    assert.ok(difference(apple, panda) > 2);
   });
 
   it('draws a grid of LoRAs and seeds, and saves it as one PNG', async () => {
@@ -166,6 +183,6 @@ describe('many at once', () => {
     assert.ok(others.length < 7);
     assert.match(await page.getByTestId('grid-count').innerText(), new RegExp(`^${others.length + 1} of 8 images`));
     await page.fill('#values-x', Array.from({ length: 65 }, (_, i) => i / 100).join());
-    assert.equal(await page.getAttribute('#draw-grid', 'aria-disabled'), 'true');
+    await soon(async () => assert.equal(await page.getAttribute('#draw-grid', 'aria-disabled'), 'true'));
   });
 });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { lookLink, parsedLink, recipeLink } from '../../web/share/link.js';
-import { BLANK, drop, elsewhere, launch, until } from './harness.mjs';
+import { BLANK, drop, elsewhere, launch, soon, until } from './harness.mjs';
 import { enter, generate, pixels, ready, reportOf } from './studio.mjs';
 
 const STORED = JSON.parse(await readFile(new URL('links.json', import.meta.url), 'utf8'));
@@ -108,8 +108,10 @@ describe('a link', () => {
     await page.waitForFunction(
       () => !document.querySelector('#run [data-kind=restored]')?.textContent.includes('lora_a'),
     );
-    assert.equal(await page.inputValue('#strength'), '0.5');
-    assert.equal(await page.locator('#lora option:checked').innerText(), 'lora_a');
+    await soon(async () => {
+      assert.equal(await page.inputValue('#strength'), '0.5');
+      assert.equal(await page.locator('#lora option:checked').innerText(), 'lora_a');
+    });
   });
 
   it('brings a LoRA from its address after a click, and no sooner', async () => {
@@ -142,7 +144,7 @@ describe('a link', () => {
         far.asked.every(({ cookie, referer }) => !cookie && !referer),
         JSON.stringify(far.asked),
       );
-      assert.equal(await page.locator('#lora option:checked').innerText(), 'far');
+      await soon(async () => assert.equal(await page.locator('#lora option:checked').innerText(), 'far'));
       const link = new URL(await copied(page, '#copy-link'));
       assert.deepEqual(parsedLink(link.hash).recipe.adapters, [adapter]);
     } finally {
@@ -160,8 +162,10 @@ describe('a link', () => {
     await page.getByText('This link is about mine.safetensors').waitFor();
     await page.goto(`${site.url}#v1&look=https://example.org/a.safetensors`);
     const asked = page.locator('[data-kind=asked]');
-    assert.match(await asked.innerText(), /https:\/\/example\.org\/a\.safetensors/);
-    assert.equal(await asked.getByRole('button', { name: 'Open it' }).count(), 1);
+    await soon(async () => {
+      assert.match(await asked.innerText(), /https:\/\/example\.org\/a\.safetensors/);
+      assert.equal(await asked.getByRole('button', { name: 'Open it' }).count(), 1);
+    });
     await page.goto(`${site.url}#v9&x`);
     await page.getByText('version 9').waitFor();
   });

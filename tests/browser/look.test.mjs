@@ -4,7 +4,7 @@ import { createReadStream } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { after, before, describe, it } from 'node:test';
-import { BLANK, drop, launch } from './harness.mjs';
+import { BLANK, drop, launch, soon } from './harness.mjs';
 import { reportOf } from './studio.mjs';
 
 const KOHYA = 'corpus/files/kohya_lora_r4a1_fp16.safetensors';
@@ -54,7 +54,7 @@ describe('strength', () => {
     });
     await reportOf(page, 'duotone.safetensors');
     const verdict = page.getByTestId('verdict');
-    assert.match(await verdict.innerText(), /Changes the weights by about [\d.]+%/);
+    await soon(async () => assert.match(await verdict.innerText(), /Changes the weights by about [\d.]+%/));
     // Stopped as soon as the button appears, since the measurement takes only a moment.
     await page.evaluate(() => {
       new MutationObserver((_, observer) => {
@@ -173,7 +173,7 @@ describe('many files', () => {
       sorted.toSorted((a, b) => b - a),
     );
     await page.fill('#folder-filter', 'lokr');
-    assert.equal(await rows.count(), 1);
+    await soon(async () => assert.equal(await rows.count(), 1));
     await page.fill('#folder-filter', '');
 
     const csv = await saved(page, '#folder-csv');
@@ -294,7 +294,9 @@ describe('the map', () => {
     const path = 'unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q';
     const tile = page.locator(`.tile[data-path="${path}"]`);
     await tile.hover();
-    assert.match(await page.getByTestId('block-detail').innerText(), /attn1\.to_q.*changed by about [\d.]+%/);
+    await soon(async () =>
+      assert.match(await page.getByTestId('block-detail').innerText(), /attn1\.to_q.*changed by about [\d.]+%/),
+    );
     await tile.click();
     const layer = page.getByTestId('layer');
     await layer.locator('.spectrum').waitFor();
@@ -304,7 +306,7 @@ describe('the map', () => {
     for (const name of ['Stable rank', 'Effective rank', 'Rank for 98% energy', 'Largest'])
       assert.ok(text.includes(name), text);
     await layer.getByRole('button').click();
-    assert.equal(await layer.count(), 0);
+    await soon(async () => assert.equal(await layer.count(), 0));
     assert.deepEqual(errors, []);
   });
 });
@@ -317,9 +319,9 @@ describe('a file that is being read', () => {
     assert.match(await rank.getAttribute('title'), /Network dim/);
     assert.equal(await says.isVisible(), false);
     await rank.click();
-    assert.equal(await says.isVisible(), true);
+    await soon(async () => assert.equal(await says.isVisible(), true));
     await page.getByTestId('verdict').locator('summary', { hasText: 'Alpha' }).press('Enter');
-    assert.equal(await says.isVisible(), false, 'one at a time');
+    await soon(async () => assert.equal(await says.isVisible(), false, 'one at a time'));
   });
 
   it('has its verdict and its map from the header before its numbers are there', async () => {
@@ -344,7 +346,7 @@ describe('a file that is being read', () => {
     assert.ok(seen.length > 0, 'the header was on show first');
     assert.match(seen[0].sentence, /LoRA for Stable Diffusion 1/);
     assert.deepEqual([seen[0].tiles, seen[0].unmeasured], [264, 264]);
-    assert.equal(await page.locator('.tile.step-0').count(), 0);
+    await soon(async () => assert.equal(await page.locator('.tile.step-0').count(), 0));
     assert.deepEqual(errors, []);
   });
 
@@ -355,7 +357,7 @@ describe('a file that is being read', () => {
     await reportOf(page, 'kohya_lora_r4a1_fp16.safetensors');
     await page.locator('button.tab', { hasText: 'lycoris_lokr_full_bf16.safetensors' }).click();
     await reportOf(page, 'lycoris_lokr_full_bf16.safetensors');
-    assert.equal(await page.getByTestId('rest').count(), 0);
+    await soon(async () => assert.equal(await page.getByTestId('rest').count(), 0));
     assert.deepEqual(errors, []);
   });
 });
@@ -381,8 +383,10 @@ describe('training', () => {
     const tag = await chip.locator('bdi').textContent();
     const before = await page.inputValue('#prompt');
     await chip.click();
-    assert.equal(await page.inputValue('#prompt'), `${before}, ${tag}`);
-    assert.equal(await chip.getAttribute('aria-pressed'), 'true');
+    await soon(async () => {
+      assert.equal(await page.inputValue('#prompt'), `${before}, ${tag}`);
+      assert.equal(await chip.getAttribute('aria-pressed'), 'true');
+    });
     await chip.click();
     assert.equal(await page.inputValue('#prompt'), before);
   });

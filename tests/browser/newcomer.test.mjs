@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { drop, launch } from './harness.mjs';
+import { drop, launch, soon } from './harness.mjs';
 import { PATIENCE, ready, reportOf } from './studio.mjs';
 
 /** A LoRA of the user's own that fits the model at hand. */
@@ -49,9 +49,9 @@ describe('somebody who knows A1111 finds', () => {
   it('txt2img with the LoRA that was dropped', async () => {
     const { page, click, start } = await dropped(LORA);
     await reportOf(page, 'my_style.safetensors');
-    assert.equal(await page.locator('#lora option:checked').innerText(), 'my_style');
+    await soon(async () => assert.equal(await page.locator('#lora option:checked').innerText(), 'my_style'));
     for (const name of ['Prompt', 'Negative prompt', 'Steps', 'CFG scale', 'Sampler', 'Seed', 'Batch count']) {
-      assert.ok(await field(page, name).isVisible(), name);
+      await field(page, name).waitFor();
     }
     await click(page.getByRole('navigation').getByRole('button', { name: 'Generate' }));
     await start('Generate');
@@ -72,7 +72,7 @@ describe('somebody who knows A1111 finds', () => {
     await click(page.getByText('Advanced', { exact: true }));
     await choose('Hires. fix', 'Latent upscale');
     for (const name of ['Upscale by', 'Denoising strength', 'Hires steps']) {
-      assert.ok(await field(page, name).isVisible(), name);
+      await field(page, name).waitFor();
     }
     await start('Generate');
   });
@@ -81,7 +81,7 @@ describe('somebody who knows A1111 finds', () => {
     const { page, click, start } = await dropped(LORA);
     await reportOf(page, 'my_style.safetensors');
     await click(page.getByRole('heading', { name: 'X/Y plot' }));
-    for (const name of ['X axis', 'Y axis']) assert.ok(await field(page, name).isVisible(), name);
+    for (const name of ['X axis', 'Y axis']) await field(page, name).waitFor();
     await start(/6 images/);
   });
 

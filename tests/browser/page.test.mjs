@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFile, stat } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
-import { BLANK, SUB_PATH, drop, engineOf, launch } from './harness.mjs';
+import { BLANK, SUB_PATH, drop, engineOf, launch, soon } from './harness.mjs';
 import {
   PATIENCE,
   deviation,
@@ -102,9 +102,9 @@ describe('look', () => {
     await reportOf(page, 'kohya_lora_r4a1_fp16.safetensors');
     await page.click('#modules summary');
     const rows = page.locator('[data-testid=modules] tbody tr');
-    assert.equal(await rows.count(), 100);
+    await soon(async () => assert.equal(await rows.count(), 100));
     await page.click('#show-all');
-    assert.equal(await rows.count(), 264);
+    await soon(async () => assert.equal(await rows.count(), 264));
 
     await page.getByRole('button', { name: 'Norm' }).click();
     const strengths = await rows.evaluateAll((all) => all.map((row) => parseFloat(row.children[5].textContent)));
@@ -156,7 +156,7 @@ describe('look', () => {
     await reportOf(page, 'kohya_lora_r4a1_fp16.safetensors');
     assert.match(await page.getByTestId('verdict').innerText(), /kohya/i);
     assert.match(await page.getByTestId('no-webgpu').textContent(), /chrome:\/\/flags/);
-    assert.equal(await page.getByTestId('device').getAttribute('data-device'), 'cpu');
+    await soon(async () => assert.equal(await page.getByTestId('device').getAttribute('data-device'), 'cpu'));
     assert.deepEqual(errors, []);
   });
 
@@ -237,7 +237,7 @@ describe('run', () => {
     );
     await page.click('#cancel');
     await finished(page);
-    assert.equal(await page.getByTestId('announcement').textContent(), 'Cancelled');
+    await soon(async () => assert.equal(await page.getByTestId('announcement').textContent(), 'Cancelled'));
     assert.deepEqual(await pixels(page, 'without'), before);
     assert.equal(await page.locator('#run [role=alert]').count(), 0);
 
@@ -353,9 +353,9 @@ describe('everywhere', () => {
     await tabUntil('the map', () => page.evaluate(() => document.activeElement?.getAttribute('role') === 'listbox'));
     await page.keyboard.press('ArrowRight');
     await page.keyboard.press('ArrowRight');
-    assert.match(await page.getByTestId('block-detail').innerText(), /layers/);
+    await soon(async () => assert.match(await page.getByTestId('block-detail').innerText(), /layers/));
     await page.keyboard.press('Enter');
-    assert.equal(await page.locator('[role=option][aria-selected=true]').count(), 1);
+    await soon(async () => assert.equal(await page.locator('[role=option][aria-selected=true]').count(), 1));
     assert.ok(await page.locator('#modules').evaluate((details) => details.open));
 
     for (const id of ['prompt', 'negative', 'lora', 'strength', 'seed', 'roll']) await tabTo(id);

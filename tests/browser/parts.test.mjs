@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { gunzipSync } from 'node:zlib';
-import { launch } from './harness.mjs';
+import { launch, soon } from './harness.mjs';
 import { openDemo } from './studio.mjs';
 
 /** Published shapes of SD 1.5's tensors, by key. @type {Record<string, number[]>} */
@@ -53,7 +53,7 @@ describe('a UNet in a file of its own', () => {
     await remark.waitFor();
     assert.match(await remark.innerText(), /unet\.safetensors needs more files/);
     assert.match(await remark.innerText(), /no text encoder CLIP-L and no VAE/);
-    assert.equal(await page.locator('#base option:checked').innerText(), 'unet.safetensors');
+    await soon(async () => assert.equal(await page.locator('#base option:checked').innerText(), 'unet.safetensors'));
 
     await page.setInputFiles('#pick-part', vae);
     await remark.filter({ hasText: /no text encoder CLIP-L: open/ }).waitFor();
@@ -61,9 +61,26 @@ describe('a UNet in a file of its own', () => {
     await remark.waitFor({ state: 'detached' });
     const sizes = page.locator('#size');
     await sizes.waitFor();
-    assert.deepEqual(await sizes.locator('option').allInnerTexts(), ['other', '512 × 512', '768 × 512', '512 × 768']);
+    await soon(async () =>
+      assert.deepEqual(await sizes.locator('option').allInnerTexts(), ['other', '512 × 512', '768 × 512', '512 × 768']),
+    );
     await sizes.selectOption('768x512');
     assert.deepEqual([await page.inputValue('#width'), await page.inputValue('#height')], ['768', '512']);
+
+    // Without a graphics card, a page can address 4 GB: less than the weights, their copies and the image.
+    const stored = page.getByTestId('weights');
+    assert.equal(await stored.getAttribute('data-weights'), 'f16');
+    assert.match(await stored.innerText(), /16-bit weights: a 512 × 512 image needs 2\.4 GB/);
+    assert.match(
+      await stored.innerText(),
+      /would need up to 4\.\d GB\. A page can use about 4\.0 GB on the processor\./,
+    );
+    assert.match(await stored.innerText(), /reads the affected layers from the file again/);
+    await page.selectOption('#weights', 'q4');
+    await page.locator('[data-testid=weights][data-weights=q4]').waitFor();
+    assert.match(await stored.innerText(), /4-bit weights: a 512 × 512 image needs 1\.2 GB\. Images differ visibly\./);
+    await page.selectOption('#weights', 'auto');
+    await page.locator('[data-testid=weights][data-weights=f16]').waitFor();
 
     // A file that does not belong to it is let go, and the model stays.
     await page.setInputFiles('#pick-part', sparse('other.safetensors', 'model.diffusion_model.out.'));
@@ -71,7 +88,7 @@ describe('a UNet in a file of its own', () => {
       .locator('[data-kind]')
       .filter({ hasText: 'unet.safetensors does not work with other.safetensors' })
       .waitFor();
-    assert.equal(await page.locator('#base option:checked').innerText(), 'unet.safetensors');
+    await soon(async () => assert.equal(await page.locator('#base option:checked').innerText(), 'unet.safetensors'));
     assert.equal(errors.length, 0, errors.join('\n'));
   });
 });

@@ -1,7 +1,7 @@
 /** Images computed on the processor: by default without a graphics card, as by WebGPU, and cancelled at once. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { launch } from './harness.mjs';
+import { launch, soon } from './harness.mjs';
 import { PATIENCE, deviation, difference, finished, generate, ready, reportOf } from './studio.mjs';
 
 let site;
@@ -28,8 +28,10 @@ async function choose(page, device) {
 describe('the processor', () => {
   it('is used where the graphics card is emulated, and its images are those of WebGPU', async () => {
     const { page, errors } = await openDemo();
-    assert.equal(await page.getByTestId('device').getAttribute('data-device'), 'cpu');
-    assert.match(await page.getByTestId('device').innerText(), /processor/);
+    await soon(async () => {
+      assert.equal(await page.getByTestId('device').getAttribute('data-device'), 'cpu');
+      assert.match(await page.getByTestId('device').innerText(), /processor/);
+    });
     await page.getByTestId('estimate').waitFor();
     const cpu = await generate(page);
     await choose(page, 'gpu');

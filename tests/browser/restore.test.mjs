@@ -1,7 +1,7 @@
 /** Images of other programs: dropped anywhere, they fill the form and say what is missing. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { seedOf } from '../../web/form.js';
+import { seedOf } from '../../web/generate/seed.js';
 import { parsedLink, recipeLink } from '../../web/share/link.js';
 import { drop, launch } from './harness.mjs';
 import { PATIENCE, ready, reportOf } from './studio.mjs';

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { BLANK, drop, launch } from './harness.mjs';
+import { BLANK, drop, launch, soon } from './harness.mjs';
 import { reportOf } from './studio.mjs';
 
 const KOHYA = 'corpus/files/kohya_lora_r4a1_fp16.safetensors';
@@ -41,6 +41,7 @@ describe('the page', () => {
     await page.waitForSelector('[data-testid=report][data-status=read]');
     assert.match(await report.innerText(), /Stable Diffusion 1/);
     await page.selectOption('#language', 'de');
+    await page.waitForFunction(() => document.documentElement.lang === 'de');
     assert.equal(await page.locator('[data-testid=message][data-kind=view], [role=alert]').count(), 0);
     assert.deepEqual(errors, []);
   });
@@ -54,7 +55,7 @@ describe('the page', () => {
       });
     });
     await page.getByText('a lost fault').waitFor();
-    assert.equal(await page.getByText('a lost promise').count(), 1);
+    await soon(async () => assert.equal(await page.getByText('a lost promise').count(), 1));
     await drop(page, [KOHYA]);
     await reportOf(page, 'kohya_lora_r4a1_fp16.safetensors');
   });
@@ -80,8 +81,10 @@ describe('the page', () => {
       await page.setInputFiles('#pick-folder', MINI);
       const message = page.getByTestId('message').filter({ hasText: 'Engine error' }).last();
       await message.getByText(/A part of the page could not be (loaded|started).*Check the connection/).waitFor();
-      assert.equal(await page.locator('#base option:checked').innerText(), 'mini-sd15');
-      assert.equal(await page.locator('.base .spinner').count(), 0, 'nothing is being opened');
+      await soon(async () => {
+        assert.equal(await page.locator('#base option:checked').innerText(), 'mini-sd15');
+        assert.equal(await page.locator('.base .spinner').count(), 0, 'nothing is being opened');
+      });
       await page.context().unroute(part);
       await message.getByRole('button').click();
       await page.selectOption('#base', 'demo');

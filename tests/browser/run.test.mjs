@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { crc32 } from 'node:zlib';
-import { drop, launch } from './harness.mjs';
+import { drop, launch, soon } from './harness.mjs';
 import {
   PATIENCE,
   deviation,
@@ -135,7 +135,7 @@ describe('a model of one’s own', () => {
     await page.selectOption('#lora', { label: 'lora_a' });
     const alone = await generate(page);
     await page.click('#add-lora');
-    assert.equal(await page.locator('#lora-2 option:checked').innerText(), 'lora_b');
+    await soon(async () => assert.equal(await page.locator('#lora-2 option:checked').innerText(), 'lora_b'));
     await type(page, 'strength-2', 0.4);
     const both = await generate(page);
     assert.deepEqual(both.without, alone.without);
@@ -152,10 +152,12 @@ describe('a model of one’s own', () => {
     await type(page, 'prompt', 'something else');
     await type(page, 'seed', 77);
     await type(page, 'width', 90);
-    assert.equal(await page.inputValue('#width'), '88', 'rounded to a multiple of 8');
+    await soon(async () => assert.equal(await page.inputValue('#width'), '88', 'rounded to a multiple of 8'));
     await dropBytes(page, [{ name: 'mine.png', bytes: png }]);
     await remark(page, 'restored').getByText('mine.png').waitFor();
-    assert.match(await remark(page, 'restored').innerText(), /Settings loaded from mine\.png\s+All settings/);
+    await soon(async () =>
+      assert.match(await remark(page, 'restored').innerText(), /Settings loaded from mine\.png\s+All settings/),
+    );
     assert.equal(await page.inputValue('#prompt'), 'a cat on a mat');
     assert.equal(await page.inputValue('#width'), '64');
     assert.equal(await page.inputValue('#strength-2'), '0.4');
@@ -172,8 +174,10 @@ describe('a model of one’s own', () => {
     ].join('\n');
     await dropBytes(page, [{ name: 'theirs.png', bytes: withText(await plainPng(page), 'parameters', parameters) }]);
     await remark(page, 'restored').getByText('theirs.png').waitFor();
-    assert.match(await remark(page, 'restored').innerText(), /All settings restored/);
-    assert.equal(await page.locator('#lora option:checked').innerText(), 'lora_b');
+    await soon(async () => {
+      assert.match(await remark(page, 'restored').innerText(), /All settings restored/);
+      assert.equal(await page.locator('#lora option:checked').innerText(), 'lora_b');
+    });
     const fields = {
       strength: '0.5',
       blocks: 'MID=0',
@@ -312,7 +316,7 @@ describe('a model of one’s own', () => {
       .locator('#run [role=alert]')
       .filter({ hasText: 'truncated_data.safetensors cannot be used as a base model' });
     await other.waitFor(PATIENCE);
-    assert.equal(await page.locator('#base option:checked').innerText(), 'mini-sd15');
+    await soon(async () => assert.equal(await page.locator('#base option:checked').innerText(), 'mini-sd15'));
     await page.locator('#run [role=alert]').getByLabel('Dismiss').click();
     await page.selectOption('#lora', '');
     await type(page, 'steps', 2);
@@ -374,8 +378,10 @@ describe('images', () => {
       lora: 'demo:ink_icon.safetensors',
       strength: '0.7',
     };
-    for (const [id, value] of Object.entries(fields)) assert.equal(await page.inputValue(`#${id}`), value, id);
-    assert.equal(await page.locator('#lora-2').count(), 0);
+    await soon(async () => {
+      for (const [id, value] of Object.entries(fields)) assert.equal(await page.inputValue(`#${id}`), value, id);
+      assert.equal(await page.locator('#lora-2').count(), 0);
+    });
     const said = await remark(page, 'restored').innerText();
     for (const missing of [/nowhere/, /elsewhere/, /Hires upscaler/, /512 × 512/]) assert.match(said, missing);
   });

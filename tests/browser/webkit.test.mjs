@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { launch, until } from './harness.mjs';
+import { launch, until, soon } from './harness.mjs';
 import { launchWebKit } from './webdriver.mjs';
 
 const NAME = 'kohya_lora_r4a1_fp16.safetensors';
@@ -75,7 +75,9 @@ describe('WebKit', () => {
     await page.find('[data-testid=report][data-file="ink_icon.safetensors"][data-status=read]');
     await page.run('() => void (location.hash = "#v9&x")');
     await page.find('[data-testid=message]');
-    assert.match(await page.run('() => document.querySelector("#app").textContent'), /version 9/);
+    await soon(async () =>
+      assert.match(await page.run('() => document.querySelector("#app").textContent'), /version 9/),
+    );
   });
 
   it('restores the form after a reload, and names the files that only the user can open again', async () => {
@@ -92,7 +94,9 @@ describe('WebKit', () => {
     await page.type('#file-picker', FILE);
     await page.find('[data-testid=report][data-status=read]');
     assert.match(await page.run('() => document.querySelector("#negative").value'), /blurry/);
-    assert.equal(await page.run('() => document.querySelectorAll("[data-kind=session]").length'), 0);
+    await soon(async () =>
+      assert.equal(await page.run('() => document.querySelectorAll("[data-kind=session]").length'), 0),
+    );
   });
 
   // There is no library to look at: docs/browsers.md says why (tests/page/library.test.mjs runs its code with streams as

@@ -51,6 +51,7 @@ pub fn recipe(case: &Value) -> Recipe {
         denoise: case["strength"].as_f64(),
         eta: None,
         masked: false,
+        masked_area: None,
         hires: None,
         embeddings: Vec::new(),
     }
@@ -103,6 +104,7 @@ pub fn cases(kind: &str) -> Vec<(Value, Recipe, Vec<f32>)> {
         batch: 1,
         denoise: None,
         masked: false,
+        masked_area: None,
         hires: None,
         embeddings: Vec::new(),
     };

@@ -13,6 +13,7 @@ pub mod imagined;
 pub mod kernels;
 pub mod loader_cases;
 pub mod mini;
+pub mod module_lists;
 pub mod numbers;
 pub mod ops;
 #[cfg(not(target_family = "wasm"))]

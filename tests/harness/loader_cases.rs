@@ -113,7 +113,7 @@ fn bytes(dtype: &str, value: f64) -> Vec<u8> {
 }
 
 /// Expands `a{0-2,5}b` to a0b, a1b, a2b, a5b; several braces give all combinations.
-fn names(pattern: &str) -> Vec<String> {
+pub fn names(pattern: &str) -> Vec<String> {
     let Some((start, rest)) = pattern.split_once('{') else { return vec![pattern.to_owned()] };
     let (list, rest) = rest.split_once('}').expect("a closed brace");
     let numbers = list.split(',').flat_map(|range| {

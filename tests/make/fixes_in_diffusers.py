@@ -1,14 +1,18 @@
 """Loads recorded cases with diffusers before and after every fix and conversion of lora-loupe, and compares the changes.
 
     pip install torch diffusers==0.42.1 transformers peft==0.21.2 numpy
-    python tests/make/fixes_in_diffusers.py PATH_TO_LORA_LOUPE [NAME ...]
+    python tests/make/fixes_in_diffusers.py [--done FILE] [--fixes-only] PATH_TO_LORA_LOUPE [NAME ...]
 
 `cargo xtask test libraries` runs it on all cases of tests/golden/loaders; NAME selects those whose name contains it. The
 factors get random values. Networks have their published sizes and no weights. A fix fails if diffusers loses a layer by
-it, applies another change than before, or does not do what the fix promises.
+it, applies another change than before, or does not do what the fix promises. FILE lists what was printed about cases;
+one that is there as loaded with this very program without a failure is not loaded again.
 """
 
+import argparse
+import functools
 import gzip
+import hashlib
 import itertools
 import json
 import pathlib
@@ -29,7 +33,13 @@ from peft.tuners.lokr.layer import LoKrLayer
 from peft.tuners.lora.layer import LoraLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
 
-PROGRAM = sys.argv[1]
+parser = argparse.ArgumentParser()
+parser.add_argument("program", type=pathlib.Path)
+parser.add_argument("names", nargs="*")
+parser.add_argument("--done", type=pathlib.Path)
+parser.add_argument("--fixes-only", action="store_true", help="no conversions")
+ARGUMENTS = parser.parse_intermixed_args()
+PROGRAM = ARGUMENTS.program
 CASES = pathlib.Path(__file__).resolve().parent.parent / "golden" / "loaders" / "cases.jsonl.gz"
 TARGETS = ("kohya", "peft", "diffusers", "comfy", "onetrainer", "aitoolkit")
 SIZES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "U8": 1}
@@ -45,6 +55,9 @@ transformers.utils.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
 # The networks have no weights whose device factors could move to.
 BaseTunerLayer._move_adapter_to_device_of_base_layer = lambda *_, **__: None
+# Random initial values take most of the time; factors that a file lacks are recognized by their zeros.
+for initial in ("kaiming_uniform_", "uniform_", "normal_"):
+    setattr(torch.nn.init, initial, lambda tensor, *_, **__: tensor)
 
 SD = {"up_block_types": ["UpBlock2D"] + 3 * ["CrossAttnUpBlock2D"]}
 XL = {
@@ -138,20 +151,25 @@ def write(case, path):
         at += size
     if at > LARGEST:
         return False
-    random, text = numpy.random.default_rng(1), json.dumps(header).encode()
+    text = json.dumps(header).encode()
+    # A prime number of values, repeated: factors of any size differ.
+    random = 0.05 * numpy.random.default_rng(1).standard_normal(1_000_003, dtype=numpy.float32)
+    first = 0
     with open(path, "wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         for name, info in header.items():
             if name == "__metadata__":
                 continue
             count = int(numpy.prod(info["shape"], dtype=numpy.int64))
-            values = 0.05 * random.standard_normal(count, dtype=numpy.float32)
-            file.write(encoded(info["dtype"], numpy.full(count, scalars[name]) if name in scalars else values))
+            values = numpy.take(random, numpy.arange(first, first + count), mode="wrap")
+            values = numpy.full(count, scalars[name]) if name in scalars else values
+            file.write(encoded(info["dtype"], values))
+            first = (first + count) % len(random)
     return True
 
 
 class Pipeline:
-    """What the loaders need of a pipeline: its networks, without weights."""
+    """What the loaders need of a pipeline: its networks, without weights. `reset` removes adapters, for the next file."""
 
     components, hf_device_map = {}, None
 
@@ -166,10 +184,25 @@ class Pipeline:
         texts = [text.to_empty(device="cpu") for text in texts]
         self.unet = self.transformer = self.network
         self.text_encoder, self.text_encoder_2 = (texts + [None, None])[:2]
+        modules = [module for part in self.networks().values() for module in part.modules()]
+        self.bare = [(module, dict(vars(module)), dict(module._modules)) for module in modules]
+
+    def reset(self):
+        for module, attributes, children in self.bare:
+            module.__dict__.clear()
+            module.__dict__.update(attributes)
+            module._modules.clear()
+            module._modules.update(children)
 
     def networks(self):
         parts = (self.network, self.text_encoder, self.text_encoder_2, self.text_conditioner, self.connectors)
         return {f"{at}.": part for at, part in enumerate(parts) if part is not None}
+
+
+@functools.lru_cache(maxsize=2)
+def pipeline_of(label):
+    mixin = getattr(lora_pipeline, f"{NETWORKS[label][0]}LoraLoaderMixin")
+    return type("Loaded", (Pipeline, mixin), {})(label)
 
 
 def text_encoder(width):
@@ -211,8 +244,8 @@ def change(layer):
 
 def loaded(path, label):
     """Returns the change of each layer after diffusers has loaded a file, and its error, if any."""
-    mixin = getattr(lora_pipeline, f"{NETWORKS[label][0]}LoraLoaderMixin")
-    pipeline = type("Loaded", (Pipeline, mixin), {})(label)
+    pipeline = pipeline_of(label)
+    pipeline.reset()
     try:
         pipeline.load_lora_weights(str(path), adapter_name="a")
     except Exception as error:  # the verdict "refused"
@@ -233,20 +266,20 @@ def lora_loupe(*arguments):
 
 
 def inspected(path):
-    """Returns the label of the base model, and the verdict on diffusers."""
+    """Returns the label of the base model, and how many layers diffusers is said to apply."""
     report = json.loads(lora_loupe("inspect", "--json", path)[0])
-    return report["base"]["label"], next(v for v in report["loaders"] if v["loader"] == "diffusers")
+    return report["base"]["label"], next(v["applied"] for v in report["loaders"] if v["loader"] == "diffusers")
 
 
-def faults(before, after, error, verdict, exact, may_lose):
-    """Returns what is wrong with a file's changes: layers that are lost, other changes, a wrong verdict."""
+def faults(before, after, error, promise, exact, may_lose):
+    """Returns what is wrong with a file's changes: layers that are lost, other changes, a wrong number of layers."""
     lost = [] if may_lose else sorted(set(before) - set(after))
     found = [f"{len(lost)} layers lost, {lost[0]}"] if lost else []
     if exact and (common := set(before) & set(after)):
         off = max(float((before[name] - after[name]).norm() / before[name].norm()) for name in common)
         found += [f"changes are off by {off:.1e}"] if off > ROUNDING else []
-    if bool(after) != (verdict["applied"] > 0):
-        found.append(f"{verdict['applied']} of {verdict['total']} predicted, {error}")
+    if bool(after) != (promise > 0):
+        found.append(f"{promise} predicted, {error}")
     return found
 
 
@@ -261,65 +294,71 @@ def moved(changes):
 
 
 def edits(source, folder):
-    """Yields every fix and conversion of a file: a name, the file, whether it keeps all changes, and whether it is for
-    other programs, so that diffusers may lose layers."""
+    """Yields every fix and conversion of a file: a name, the file, the number of layers that diffusers is said to apply,
+    whether it keeps all changes, and whether it is for other programs, so that diffusers may lose layers."""
     listed = json.loads(lora_loupe("fix", "--json", source)[0] or '{"fixes": []}')["fixes"]
     for fix in listed:
         path = folder / f"{fix['id']}.safetensors"
         lora_loupe("fix", source, "--apply", fix["id"], "-o", path, "--force")
-        yield f"fix {fix['id']}", path, not (fix["id"].startswith("lora_") or fix["id"] in CHANGING), False
-    for target in TARGETS:
+        promise = next(effect["after"] for effect in fix["effect"] if effect["loader"] == "diffusers")
+        yield f"fix {fix['id']}", path, promise, not (fix["id"].startswith("lora_") or fix["id"] in CHANGING), False
+    for target in () if ARGUMENTS.fixes_only else TARGETS:
         path = folder / f"to_{target}.safetensors"
         lora_loupe("convert", source, "--to", target, "-o", path, "--force")
         if path.exists():
-            yield f"convert --to {target}", path, True, True
+            yield f"convert --to {target}", path, inspected(path)[1], True, True
 
 
 def run(name, case, folder):
-    """Returns the number of files of a case, the edited ones among them, and of those that fail."""
+    """Returns lines on a case: on its file, and on each of the edited ones."""
     source = folder / f"{name}.safetensors"
     if not write(case, source):
-        return skip(name, "its file is too large")
+        return [f"-    {name}: its file is too large"]
     if "adapter_config" in case:
         (folder / "adapter_config.json").write_text(json.dumps(case["adapter_config"]))
-    label, verdict = inspected(source)
+    label, applied = inspected(source)
     if label not in NETWORKS:
-        return skip(name, f"{label} is not in the table of networks")
-    total = bad = 0
+        return [f"-    {name}: {label} is not in the table of networks"]
+    lines = []
 
-    def judge(what, wanted, path, label, verdict, exact, may_lose):
-        nonlocal total, bad
+    def judge(what, wanted, path, label, promise, exact, may_lose):
         found, error = loaded(path, label)
         if "blocks_" in what:
             wanted, found = moved(wanted), moved(found)
-        wrong = faults(wanted, found, error, verdict, exact, may_lose)
-        print(f"{'FAIL' if wrong else 'ok  '} {name}{what}: {len(found)} layers {'; '.join(wrong)}", flush=True)
-        total, bad = total + 1, bad + bool(wrong)
+        wrong = faults(wanted, found, error, promise, exact, may_lose)
+        lines.append(f"{'FAIL' if wrong else 'ok  '} {name}{what}: {len(found)} layers {'; '.join(wrong)}".rstrip())
         return found
 
-    before = judge("", {}, source, label, verdict, True, False)
-    for what, path, exact, may_lose in edits(source, folder):
-        after, verdict = inspected(path)
-        judge(f", {what}", before, path, after if "blocks_" in what else label, verdict, exact, may_lose)
+    before = judge("", {}, source, label, applied, True, False)
+    for what, path, promise, exact, may_lose in edits(source, folder):
+        judge(f", {what}", before, path, inspected(path)[0] if "blocks_" in what else label, promise, exact, may_lose)
         path.unlink()
-    return total, bad
-
-
-def skip(name, reason):
-    print(f"-    {name}: {reason}", flush=True)
-    return 0, 0
+    return lines
 
 
 def main():
-    total = bad = 0
     with gzip.open(CASES, "rt") as lines:
         rows = [json.loads(line) for line in lines]
+    rows = [row for row in rows if not ARGUMENTS.names or any(part in row["name"] for part in ARGUMENTS.names)]
+    # Networks are built once per family.
+    rows.sort(key=lambda row: (row["truth"]["family"], row["name"]))
+    program = hashlib.sha256(PROGRAM.read_bytes()).hexdigest()
+    done, printed = {}, []
+    if ARGUMENTS.done and ARGUMENTS.done.exists():
+        entries = map(json.loads, ARGUMENTS.done.read_text().splitlines())
+        done = {entry["name"]: entry["lines"] for entry in entries if entry["program"] == program}
     for row in rows:
-        if sys.argv[2:] and not any(part in row["name"] for part in sys.argv[2:]):
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            found = run(row["name"], row["case"], pathlib.Path(folder))
-        total, bad = total + found[0], bad + found[1]
+        lines = done.get(row["name"])
+        if lines is None or any(line.startswith("FAIL") for line in lines):
+            with tempfile.TemporaryDirectory() as folder:
+                lines = run(row["name"], row["case"], pathlib.Path(folder))
+            if ARGUMENTS.done:
+                ARGUMENTS.done.parent.mkdir(parents=True, exist_ok=True)
+                with open(ARGUMENTS.done, "a") as file:
+                    file.write(json.dumps({"name": row["name"], "program": program, "lines": lines}) + "\n")
+        print("\n".join(lines), flush=True)
+        printed += lines
+    total, bad = (sum(line.startswith(kinds) for line in printed) for kinds in (("ok", "FAIL"), "FAIL"))
     print(f"{total - bad} of {total} files do in diffusers what their reports say, and keep what they did before")
     sys.exit(bad > 0)
 

@@ -1,28 +1,19 @@
 /** Hostile or huge input: what is drawn stays small, and no text takes long. */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { openPage, report } from './page.mjs';
-
-/** Templates within a view's result, as text: what lit would put into the page. */
-function written(view) {
-  if (view === null || view === undefined || typeof view === 'function' || typeof view === 'symbol') return '';
-  if (Array.isArray(view)) return view.map(written).join('');
-  if (typeof view !== 'object') return String(view);
-  if (view.strings) return view.strings.map((part, at) => part + written(view.values[at])).join('');
-  return view.values ? written(view.values) : '';
-}
+import { openPage, report, written } from './page.mjs';
 
 const send = () => {};
 
 it('ten thousand entries of metadata, and values of megabytes, make a short section', async () => {
   const { state } = await openPage();
-  const { metadataView } = await import('../../web/inspect/views/metadata.js');
+  const { metadataSection } = await import('../../web/inspect/views/metadata.js');
   const { metadataForm } = await import('../../web/edit/views/metadata-form.js');
   const { FIRST_CHANGE } = await import('../../web/edit/state.js');
   const metadata = Object.fromEntries(Array.from({ length: 10_000 }, (_, at) => [`key ${at}`, 'x']));
   metadata['a long one'] = 'y'.repeat(5e6);
   for (const rawMetadata of [false, true]) {
-    const text = written(metadataView(metadata, { ...state(), rawMetadata }, send));
+    const text = written(metadataSection.view(metadata, { state: { ...state(), rawMetadata }, send }));
     assert.ok(text.length < 500_000, `${text.length} letters`);
     assert.match(text, /10,001/);
   }
@@ -31,7 +22,7 @@ it('ten thousand entries of metadata, and values of megabytes, make a short sect
 
 it('a hundred and thirty thousand buckets are shown without a fault', async () => {
   const { state } = await openPage();
-  const { trainingView } = await import('../../web/inspect/views/training.js');
+  const { trainingSection } = await import('../../web/inspect/views/training.js');
   const training = {
     trainer: '',
     settings: [],
@@ -42,7 +33,7 @@ it('a hundred and thirty thousand buckets are shown without a fault', async () =
     datasets: Array.from({ length: 50_000 }, (_, at) => ({ folder: `f${at}`, images: 1, repeats: 1 })),
     buckets: Array.from({ length: 130_000 }, (_, at) => ({ width: 512, height: 512 + at, images: at })),
   };
-  const text = written(trainingView(training, {}, state(), send));
+  const text = written(trainingSection.view(training, { report: { metadata: {} }, state: state(), send }));
   assert.ok(text.length < 500_000, `${text.length} letters`);
   assert.match(text, /129,800/);
 });
@@ -50,7 +41,7 @@ it('a hundred and thirty thousand buckets are shown without a fault', async () =
 it('a long prompt of half-finished mentions takes no time', async () => {
   const { state } = await openPage();
   const { activeRows } = await import('../../web/recipe.js');
-  const form = { ...state().form, syntax: 'a1111', prompt: '<lora:a:'.repeat(25_000) };
+  const form = { ...state().form, program: 'a1111', prompt: '<lora:a:'.repeat(25_000) };
   const started = performance.now();
   activeRows({ ...state(), form });
   assert.ok(performance.now() - started < 1000, `${performance.now() - started} ms`);

@@ -37,7 +37,7 @@ Object.assign(globalThis, {
 Object.defineProperty(globalThis, 'navigator', {
   configurable: true,
   value: {
-    gpu: { requestAdapter: async () => ({ info: { description: 'Card' } }) },
+    gpu: { requestAdapter: async () => ({ info: { description: 'Card' }, limits: { maxBufferSize: 2 ** 28 } }) },
     languages: ['en'],
     hardwareConcurrency: 2,
   },
@@ -70,6 +70,15 @@ export const report = (file, more = {}) => ({
   ...more,
 });
 
+/** Templates within a view's result, as text: what lit would put into the page. */
+export function written(view) {
+  if (view === null || view === undefined || typeof view === 'function' || typeof view === 'symbol') return '';
+  if (Array.isArray(view)) return view.map(written).join('');
+  if (typeof view !== 'object') return String(view);
+  if (view.strings) return view.strings.map((part, at) => part + written(view.values[at])).join('');
+  return view.values ? written(view.values) : '';
+}
+
 const MODEL = {
   name: 'Tiny emoji SD',
   family: 'sd15',
@@ -83,6 +92,8 @@ const MODEL = {
   guidance: 5,
   sampler: 'euler',
   parameters: 1,
+  storage: { weights: 'auto', needs: [{ weights: 'auto', bytes: 1e9 }] },
+  fingerprint: 'f1',
 };
 
 /** An engine's client whose slow calls (`generate`, `inspect`, ...) stay open until the test answers them. */

@@ -66,7 +66,7 @@ test('a sentence is said in the language of the page', async () => {
   assert.equal(say(list), '：修改 1,200 个 UNet 层、1 层');
 });
 
-test('models whose names have words, and errors of edits, are said in the language of the page', async () => {
+test('models whose names have words, and errors of edits and images, are said in the language of the page', async () => {
   const anima = { label: 'Anima with 40 blocks', others: [{ label: 'Cosmos-Predict2 2B' }] };
   const nothing = {
     kind: 'edit',
@@ -75,7 +75,11 @@ test('models whose names have words, and errors of edits, are said in the langua
   };
   assert.deepEqual(asError(nothing), nothing);
   assert.equal(asError(new Error('no such file')).sentence, undefined);
+  const part = (id, values) => ({ id, values, text: '' });
+  const parts = [part('image.part_encoder', { name: 'CLIP-L' }), part('image.part_vae', {})];
+  const missing = part('image.missing_parts', { file: 'a.gguf', base: 'Stable Diffusion 1.x', parts });
   await useLanguage('de');
+  assert.match(say(missing), /aber es fehlen: Text-Encoder CLIP-L, VAE\./);
   assert.equal(familyName(anima), 'Anima mit 40 Blöcken / Cosmos-Predict2 2B');
   assert.equal(familyName({ label: 'Flux.1 / an unknown model' }), 'Flux.1 / ein unbekanntes Modell');
   assert.equal(say(asError(nothing).sentence), 'Das Ergebnis wäre leer.');

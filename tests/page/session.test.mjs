@@ -53,25 +53,34 @@ it('a file that comes back takes its row of the stack again', async () => {
   assert.deepEqual(session.lost, ['other.safetensors'], 'what was opened again is missed no more');
 });
 
-it('the LoRAs of a stack come back, and no other file takes a place in it, whichever is read first', async () => {
-  for (const first of [0, 1]) {
+it('the LoRAs of a stack come back in their order, and no other file takes a place in it, whichever is read first', async () => {
+  for (const order of [
+    [0, 1, 2],
+    [2, 1, 0],
+    [1, 2, 0],
+    [2, 0, 1],
+  ]) {
     const page = await openPage();
-    const names = ['a.safetensors', 'b.safetensors'];
+    const names = ['a.safetensors', 'b.safetensors', 'c.safetensors'];
     const row = { id: 'file:9', on: true, strength: 0.4, textEncoder: null, blocks: '' };
-    const rows = names.map((name) => ({ ...row, name }));
-    page.send({ type: 'session/restored', form: storedForm({}), usual: null, rows, drawings: [] });
+    const stack = [names[0], 'demo:duotone.safetensors', names[1], names[2]];
+    const rows = names.map((name) => ({ ...row, name, after: stack.slice(0, stack.indexOf(name)) }));
+    const form = storedForm({ loras: [{ ...row, id: stack[1], strength: 0.5 }] });
+    page.send({ type: 'session/restored', form, usual: null, rows, drawings: [] });
     for (const name of [...names, 'beside.safetensors'])
       page.send({ type: 'files/dropped', files: [file(name)], folders: [], place: 'session' });
-    await page.until('all files', ({ files }) => files.length === 3);
+    await page.until('all files', ({ files }) => files.length === 4);
     const { files } = page.state();
-    for (const at of [first, 2, 1 - first])
+    for (const at of [order[0], 3, ...order.slice(1)])
       page.send({ type: 'files/read', id: files[at].id, report: report(files[at].name), fixes: [] });
     assert.deepEqual(
-      page
-        .state()
-        .form.loras.map(({ id, strength }) => [id, strength])
-        .sort(),
-      files.slice(0, 2).map(({ id }) => [id, 0.4]),
+      page.state().form.loras.map(({ id, strength }) => [id, strength]),
+      [
+        [files[0].id, 0.4],
+        [stack[1], 0.5],
+        [files[1].id, 0.4],
+        [files[2].id, 0.4],
+      ],
     );
   }
 });

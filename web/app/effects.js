@@ -4,7 +4,7 @@ import { Workbox } from "workbox-window";
 import { scoped } from "../core/scope.js";
 import { remember } from "../library/handles.js";
 import { language } from "../words.js";
-import { reload, scriptAddress, savesData, serviceWorkers, tookQuery } from "../world.js";
+import { isOutdated, reload, scriptAddress, savesData, serviceWorkers, tookQuery } from "../world.js";
 
 /** Where sw.js puts what was shared. */
 const SHARED = scoped("shared");
@@ -24,13 +24,21 @@ export class App {
   #updating = false;
   #controlled;
 
-  /** @param {{ send: import("../types.d.ts").Send }} world */
-  constructor({ send }) {
+  #keepWork;
+  /** Whether it is asked for a newer version. */
+  #asking = false;
+
+  /**
+   * @param {{ send: import("../types.d.ts").Send, keepWork: () => Promise<void> }} world `keepWork` stores the work for
+   * the page that is loaded next
+   */
+  constructor({ send, keepWork }) {
     this.#send = send;
+    this.#keepWork = keepWork;
     this.#worker = import.meta.env.PROD && this.#workers ? new Workbox(scriptAddress("./sw.js")) : null;
     this.#controlled = Boolean(this.#workers?.controller);
     this.#workers?.addEventListener?.("controllerchange", () => {
-      if (this.#controlled && !this.#updating) this.#send({ type: "app/changed", change: { stale: true } });
+      if (this.#controlled && !this.#updating) this.#send({ type: "app/changed", change: { stale: "other_tab" } });
       this.#controlled = true;
     });
     this.#worker?.addEventListener("waiting", () => this.#send({ type: "app/changed", change: { update: true } }));
@@ -92,8 +100,26 @@ export class App {
   /** The other version takes over, and only this tab is loaded again. */
   #update() {
     this.#updating = true;
-    this.#worker?.addEventListener("controlling", reload);
+    this.#worker?.addEventListener("controlling", () => void this.#reload());
     this.#worker?.messageSkipWaiting();
+  }
+
+  async #reload() {
+    await this.#keepWork();
+    reload();
+  }
+
+  /** A part that does not load may be gone with the version that this page is of. */
+  async #lookForNewer() {
+    if (this.#asking) return;
+    this.#asking = true;
+    if (await isOutdated()) {
+      // A page that is kept would be loaded from there again: its service worker has to be a newer one first.
+      const kept = await this.#workers?.getRegistration().catch(() => undefined);
+      await kept?.update().catch(() => {});
+      if (!kept?.installing && !kept?.waiting) this.#send({ type: "app/changed", change: { stale: "published" } });
+    }
+    this.#asking = false;
   }
 
   /** @param {import("../types.d.ts").Action} action */
@@ -102,7 +128,9 @@ export class App {
       case "app/update":
         return this.#update();
       case "app/reload":
-        return reload();
+        return void this.#reload();
+      case "part/missing":
+        return void this.#lookForNewer();
       case "app/install":
         return void this.#install();
       case "demo/ready":

@@ -9,6 +9,7 @@ import { needsConsent, openAgain, openedFiles } from "./session-files.js";
 import { fileOf, keptImage } from "../files/opened.js";
 import { storedForm } from "../form.js";
 import { decodedImage } from "../images.js";
+import { rowName } from "../select.js";
 
 /** @typedef {import("../types.d.ts").State} State */
 /** @typedef {import("../types.d.ts").Drawing} Drawing */
@@ -115,13 +116,19 @@ export class Session {
     this.#timer = setTimeout(() => void this.#keep().catch(() => {}), REST);
   }
 
+  /** What is to be kept is kept now: the page is about to be loaded anew. */
+  async keepNow() {
+    clearTimeout(this.#timer);
+    if (this.#keeping) await this.#keep().catch(() => {});
+  }
+
   async #keep() {
     const last = this.#last;
     const now = (this.#last = keptOf(this.#getState()));
-    const { form, files, base, items } = now;
-    const nameOf = (/** @type {string} */ id) => files.find((entry) => entry.id === id)?.name;
-    const rows = form.loras.flatMap((row) =>
-      nameOf(row.id) && !row.id.startsWith("demo:") ? [{ ...row, name: nameOf(row.id) ?? "" }] : [],
+    const { form, base, items } = now;
+    const names = form.loras.map((row) => rowName(this.#getState(), row));
+    const rows = form.loras.flatMap((row, at) =>
+      names[at] && !row.id.startsWith("demo:") ? [{ ...row, name: names[at], after: names.slice(0, at) }] : [],
     );
     const work = {
       ...{ form, usual: base.usual, rows: [...rows, ...this.#getState().session.rows] },

@@ -52,11 +52,12 @@ export class Bridge {
   /**
    * @param {() => Channel} start makes a worker or a port with `answer` on its other side; again after a crash
    * @param {{
-   *   onCrash?: (message: string, waiting: number) => void, loading?: number,
+   *   onCrash?: (message: string, waiting: number) => void, onMissing?: () => void, loading?: number,
    *   says?: { crashed?: (message: string) => string, notLoaded?: (why: string) => string, badReply?: () => string,
    * silent?: () => string },
    * }} [options] `onCrash` hears what the calls that fail with it are told, and how many these are, but for those that
-   * are repeated; `loading`: milliseconds until `loaded` has to come, 0 for a port
+   * are repeated; `onMissing` hears that the code could not be loaded; `loading`: milliseconds until `loaded` has to
+   * come, 0 for a port
    */
   constructor(start, options = {}) {
     this.#start = start;
@@ -145,6 +146,7 @@ export class Bridge {
   }
 
   #notLoaded(why = "") {
+    this.#options.onMissing?.();
     return this.#options.says?.notLoaded?.(why) ?? "the worker could not be loaded";
   }
 

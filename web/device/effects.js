@@ -2,11 +2,20 @@
 
 import { asError } from "../core/errors.js";
 import { debounced } from "../core/debounced.js";
+import { PROCESSOR_MEMORY, cardMemory } from "./memory.js";
 import { deviceOf, modelKey, plainRecipe, seeded } from "../recipe.js";
 import { t } from "../words.js";
-import { graphicsCard } from "../world.js";
+import { gigabytes, graphicsCard } from "../world.js";
 
 /** @typedef {import("../types.d.ts").State} State */
+
+/** @param {string | null} reason @returns {import("../types.d.ts").DeviceInfo} */
+const onProcessor = (reason) => ({ gpu: null, reason, memory: PROCESSOR_MEMORY });
+
+/** @param {GPUAdapter} card */
+function memoryOf({ info: { vendor, architecture }, limits: { maxBufferSize } }) {
+  return cardMemory({ vendor, architecture, maxBufferSize, gigabytes: gigabytes() });
+}
 
 /** What opens the device. */
 export class Devices {
@@ -46,14 +55,15 @@ export class Devices {
    * @returns {Promise<import("../types.d.ts").DeviceInfo>}
    */
   async #found(choice) {
-    if (choice === "cpu") return { gpu: null, reason: null };
-    if (choice === "gpu") return { gpu: await this.#engine.gpu(), reason: null };
+    if (choice === "cpu") return onProcessor(null);
     const card = await graphicsCard().catch((thrown) => asError(thrown).message);
-    if (!card || typeof card === "string") return { gpu: null, reason: card ?? t("device.none") };
+    const has = card && typeof card !== "string" ? memoryOf(card) : PROCESSOR_MEMORY;
+    if (choice === "gpu") return { gpu: await this.#engine.gpu(), reason: null, memory: has };
+    if (!card || typeof card === "string") return onProcessor(card ?? t("device.none"));
     const { vendor, architecture, description } = card.info;
     const adapter = description || [vendor, architecture].filter(Boolean).join(" ") || t("device.unnamed");
     const software = Boolean(card.info.isFallbackAdapter ?? /** @type {any} */ (card).isFallbackAdapter);
-    return software ? { gpu: null, reason: adapter } : { gpu: { adapter, software }, reason: null };
+    return software ? onProcessor(adapter) : { gpu: { adapter, software }, reason: null, memory: has };
   }
 
   /**
@@ -65,7 +75,7 @@ export class Devices {
     const { kind, message } = asError(thrown);
     const { choice, info } = this.#getState().device;
     if (kind !== "no_webgpu" || choice !== "auto" || !info?.gpu) return false;
-    this.#send({ type: "device/known", info: { gpu: null, reason: message } });
+    this.#send({ type: "device/known", info: onProcessor(message) });
     return true;
   }
 

@@ -4,7 +4,14 @@
 /** @typedef {import("../types.d.ts").Action} Action */
 
 /** @type {State["device"]} */
-export const FIRST_DEVICE = { choice: "auto", status: "checking", info: null, error: null, seconds: null };
+export const FIRST_DEVICE = {
+  choice: "auto",
+  weights: "auto",
+  status: "checking",
+  info: null,
+  error: null,
+  seconds: null,
+};
 
 /** Images at most as large, with as few steps, take seconds to minutes on a processor. */
 export const SMALL = { width: 256, height: 256, steps: 8 };
@@ -18,6 +25,8 @@ export function reduceDevice(state, action) {
   switch (action.type) {
     case "device/chosen":
       return with_({ choice: action.choice, status: "checking", seconds: null });
+    case "weights/chosen":
+      return with_({ weights: action.weights });
     case "device/known":
       return with_({ status: "ready", info: action.info, error: null });
     case "device/failed":

@@ -22,14 +22,16 @@ export class Client {
    * @param {(message: string) => void} onCrash told of a worker that broke while no call waited: a waiting call is
    * rejected instead
    * @param {(address: string) => MessagePort} connect gives a port through which the bytes at an address are read
+   * @param {() => void} [onMissing] told that the worker's code could not be loaded
    */
-  constructor(start, onCrash, connect) {
+  constructor(start, onCrash, connect, onMissing) {
     this.#connect = connect;
     this.#bridge = new Bridge(start, {
       onCrash: (message, waiting) => {
         this.forget();
         if (!waiting) onCrash(message);
       },
+      onMissing,
       says: {
         crashed: (message) => t("engine.stopped", { message }),
         notLoaded,

@@ -14,12 +14,12 @@ askForSubgroups();
 /** @type {Record<import("./protocol.js").EngineCall, Call>} */
 const calls = {
   remember: (engine, { sha256, place }) => engine.remember(sha256, found(place)),
-  openModel: async (engine, { device, name, files }) => {
-    await engine.choose_device(device);
+  openModel: async (engine, { on, name, files }) => {
+    await choose(engine, on);
     return engine.open_model(name, files.map(found));
   },
-  openCheckpoint: async (engine, { device, name, places, merges }) => {
-    await engine.choose_device(device);
+  openCheckpoint: async (engine, { on, name, places, merges }) => {
+    await choose(engine, on);
     return engine.open_checkpoint(name, places.map(found), merges);
   },
   estimate: (engine, { recipe }) => engine.estimate(recipe),
@@ -39,17 +39,23 @@ const calls = {
   benchCase: async (engine, { full, name }) => (await engine.bench_case(full, name, false, false)).row,
 };
 
+/** @param {Engine} engine @param {import("./protocol.js").ModelPlace} on */
+async function choose(engine, { device, weights, memory }) {
+  engine.choose_weights(weights, memory);
+  await engine.choose_device(device);
+}
+
 /** What was last kept of the graphics card; null until it was looked for. @type {string | null} */
 let tuned = null;
 
 /** @param {Engine} engine @param {any} args @param {(progress: any) => void} onProgress */
-async function drawn(engine, { recipe, start, mask, preview }, onProgress) {
+async function drawn(engine, { recipe, start, mask, startWidth, preview }, onProgress) {
   if (tuned === null) {
     tuned = await load();
     if (tuned) engine.use_tuning(tuned);
   }
   try {
-    return await engine.generate(recipe, onProgress, start, mask, preview);
+    return await engine.generate(recipe, onProgress, start, mask, preview, startWidth);
   } finally {
     const now = engine.tuning();
     if (now && now !== tuned) await save((tuned = now));

@@ -29,27 +29,27 @@ export class EngineClient extends Client {
 
   /**
    * @param {string} key
-   * @param {"gpu" | "cpu"} device
+   * @param {import("./protocol.js").ModelPlace} on
    * @param {string} name
    * @param {({ path: string } & Place)[]} files a diffusers folder, paths relative to it
    * @returns {Promise<import("./types.d.ts").ModelInfo>}
    */
-  async openModel(key, device, name, files) {
-    const model = await this.call("openModel", { device, name, files: await this.allReached(files) });
+  async openModel(key, on, name, files) {
+    const model = await this.call("openModel", { on, name, files: await this.allReached(files) });
     this.model = key;
     return model;
   }
 
   /**
    * @param {string} key
-   * @param {"gpu" | "cpu"} device
+   * @param {import("./protocol.js").ModelPlace} on
    * @param {string} name
    * @param {{ places: Place[], merges: Uint8Array }} files a checkpoint or a UNet, with other files of its text
    * encoders and its VAE, and CLIP's gzipped merges
    * @returns {Promise<import("./types.d.ts").ModelInfo>}
    */
-  async openCheckpoint(key, device, name, { places, merges }) {
-    const given = { device, name, places: await this.allReached(places), merges };
+  async openCheckpoint(key, on, name, { places, merges }) {
+    const given = { on, name, places: await this.allReached(places), merges };
     const model = await this.call("openCheckpoint", given);
     this.model = key;
     return model;
@@ -66,8 +66,8 @@ export class EngineClient extends Client {
 
   /**
    * @param {import("./types.d.ts").Recipe} recipe
-   * @param {{ start?: Uint8Array, mask?: Uint8Array, preview: boolean }} given RGBA pixels of the recipe's size, where
-   * it has a `denoise` and is `masked`
+   * @param {{ start?: Uint8Array, mask?: Uint8Array, startWidth: number, preview: boolean }} given RGBA pixels, where
+   * it has a `denoise` and is `masked`: of the recipe's size, or of any with a `masked_area`
    * @param {(progress: Progress) => void} onProgress
    * @returns {Promise<import("./types.d.ts").GeneratedImage>}
    */

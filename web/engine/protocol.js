@@ -21,6 +21,12 @@
  */
 
 /**
+ * Where a model is opened, and how its weights are stored: `auto` chooses by the bytes that the device is likely to
+ * have.
+ * @typedef {{ device: "gpu" | "cpu", weights: import("./types.d.ts").WeightChoice, memory?: number }} ModelPlace
+ */
+
+/**
  * What a person chooses: `auto` is the graphics card, if there is one, else the processor.
  * @typedef {"auto" | "gpu" | "cpu"} DeviceChoice
  */

@@ -1635,6 +1635,11 @@ denoise?: number,
  */
 masked?: boolean, 
 /**
+ * Inpaints the masked area alone, at the recipe's size, and pastes it into the init image, which then may have any
+ * size; whole images without.
+ */
+masked_area?: MaskedAreaSettings, 
+/**
  * Hires. fix: a second pass at a larger size.
  */
 hires?: Hires, 
@@ -1700,6 +1705,16 @@ upscaler?: Upscaler,
  * Network that enlarges the pixels: its file's name without extension.
  */
 network?: string, };
+
+export type MaskedAreaSettings = { 
+/**
+ * Pixels around the mask that are generated with it, for their context ("Only masked padding").
+ */
+padding: number, 
+/**
+ * Standard deviation of the mask's blur in pixels.
+ */
+blur: number, };
 
 export type Upscaler = "latent" | "pixels";
 
@@ -1848,6 +1863,10 @@ model_hash: string | null,
  * Denoising strength, 0 to 1.
  */
 denoise: number | null, 
+/**
+ * Inpainting of the masked area alone.
+ */
+masked_area: MaskedAreaSettings | null, 
 /**
  * Noise added per step.
  */
@@ -2018,7 +2037,15 @@ spaced: Array<string>,
 /**
  * Samplers that add noise in each step (eta).
  */
-fresh: Array<string>, };
+fresh: Array<string>, 
+/**
+ * How its weights are stored.
+ */
+storage: WeightStorage, 
+/**
+ * Hash by which the denoiser's files are recognized.
+ */
+fingerprint: string, };
 
 export type ScheduleInfo = { 
 /**
@@ -2033,6 +2060,29 @@ label: string,
  * Whether only the web UIs have it.
  */
 is_web_ui_only: boolean, };
+
+export type WeightStorage = { 
+/**
+ * How they are stored.
+ */
+weights: WeightChoice, 
+/**
+ * Memory of each choice, in the order of preference.
+ */
+needs: Array<StorageNeed>, };
+
+export type StorageNeed = { 
+/**
+ * Storage of the weights.
+ */
+weights: WeightChoice, 
+/**
+ * Bytes of one image of the model's native size with guidance. With `auto`, LoRAs for all layers of the denoiser are
+ * included, whose original weights are kept; the others keep none.
+ */
+bytes: number, };
+
+export type WeightChoice = "auto" | "f16" | "q8" | "q4";
 
 export type Stage = "tune" | "load" | "text" | "adapters" | "denoise" | "decode" | "upscale";
 

@@ -1,7 +1,7 @@
 /** The opened files: added, read, chosen, closed. Pure. */
 
 import { EMPTY_ROW, checkedRow, withLora } from "../form.js";
-import { canRun, entryById } from "../select.js";
+import { canRun, entryById, rowName } from "../select.js";
 import { FIRST_TABLE } from "../inspect/state.js";
 import { say } from "../words.js";
 
@@ -77,12 +77,11 @@ function withReadLora(state, id, file) {
     const takes = id === state.selected && !entryById(state, id)?.returns && canRun(state, id);
     return takes ? { ...state, form: withLora(state.form, id) } : state;
   }
-  const { name, ...rest } = row;
+  const { name, after = [], ...rest } = row;
   const session = { ...state.session, rows: state.session.rows.filter((each) => each !== row) };
-  const loras = [
-    ...state.form.loras.filter((each) => each.id && each.id !== id),
-    checkedRow({ ...EMPTY_ROW, ...rest, id }),
-  ];
+  const others = state.form.loras.filter((each) => each.id && each.id !== id);
+  const at = 1 + others.findLastIndex((each) => after.includes(rowName(state, each)));
+  const loras = others.toSpliced(at, 0, checkedRow({ ...EMPTY_ROW, ...rest, id }));
   return { ...state, session, form: { ...state.form, loras } };
 }
 

@@ -2,7 +2,7 @@
 
 import { EMPTY_ROW, checkedForm, demoNumbers, followed, usualNumbers } from "../form.js";
 import { canRun, loraOptions } from "../select.js";
-import { t } from "../words.js";
+import { say, t } from "../words.js";
 
 /** @typedef {import("../types.d.ts").State} State */
 /** @typedef {import("../types.d.ts").Action} Action */
@@ -14,7 +14,7 @@ export const FIRST_BASE = {
   parts: [],
   lacks: false,
   info: null,
-  usual: {},
+  usual: { prediction: "", zeroSnr: "" },
   last: "demo",
   far: { status: "idle", error: null },
 };
@@ -27,7 +27,9 @@ export function reduceBase(state, action) {
     case "model/chosen":
       return withBase(state, action.id);
     case "model/ready":
-      return withModel(state, action.info);
+      return withModel(state, action.info, action.said);
+    case "form/changed":
+      return withSaid(state, action.change);
     case "model/failed":
       return withoutModel(state, action.error);
     case "model/asking":
@@ -75,14 +77,27 @@ function withParts(state, parts) {
 }
 
 /**
- * An opened model: untouched numbers follow it, and a sampler that it lacks gives way.
+ * What the user says of the model gives way to what was said of the next one.
+ * @param {State} state @param {Partial<import("../types.d.ts").Form>} change @returns {State}
+ */
+function withSaid(state, { prediction, zeroSnr }) {
+  if (!state.base.info || (prediction === undefined && zeroSnr === undefined)) return state;
+  const said = { ...(prediction !== undefined && { prediction }), ...(zeroSnr !== undefined && { zeroSnr }) };
+  return { ...state, base: { ...state.base, usual: { ...state.base.usual, ...said } } };
+}
+
+/**
+ * An opened model: untouched numbers follow it, as does what was said of its files, and a sampler that it lacks gives
+ * way.
  * @param {State} state
  * @param {import("../engine/types.d.ts").ModelInfo} info
+ * @param {Pick<import("../types.d.ts").Form, "prediction" | "zeroSnr">} said
  * @returns {State}
  */
-function withModel(state, info) {
+function withModel(state, info, said) {
   const { base, demo } = state;
-  const usual = base.chosen === "demo" && demo.catalogue ? demoNumbers(demo.catalogue) : usualNumbers(info);
+  const numbers = base.chosen === "demo" && demo.catalogue ? demoNumbers(demo.catalogue) : usualNumbers(info);
+  const usual = { ...numbers, ...said };
   const next = withUsual({ ...state, base: { ...base, info, last: base.chosen } }, usual);
   const form = checkedForm(next.form, info.multiple);
   const sampler = info.samplers.includes(form.sampler) ? form.sampler : (usual.sampler ?? info.samplers[0]);
@@ -91,7 +106,8 @@ function withModel(state, info) {
 
 /** @param {State} state @param {Partial<import("../types.d.ts").Form>} usual @returns {State} */
 function withUsual(state, usual) {
-  return { ...state, form: followed(state.form, state.base.usual, usual), base: { ...state.base, usual } };
+  const form = followed(state.form, state.base.usual, usual);
+  return { ...state, form, base: { ...state.base, usual: { ...state.base.usual, ...usual } } };
 }
 
 /**
@@ -101,7 +117,9 @@ function withUsual(state, usual) {
  * @param {import("../engine/types.d.ts").EngineError} error
  * @returns {State}
  */
-function withoutModel(state, { kind, message }) {
+function withoutModel(state, error) {
+  const { kind } = error;
+  const message = say(error.sentence ?? error.message);
   const { own, chosen, parts, last } = state.base;
   const model = own.find(({ id }) => id === chosen);
   const name = model?.name ?? t("said.the_model");

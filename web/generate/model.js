@@ -3,8 +3,9 @@
 import { asError } from "../core/errors.js";
 import { fetchModel } from "../demo/files.js";
 import { folderOf, keptOf } from "../files/opened.js";
+import { remember, saidOf } from "./known-models.js";
 import { clipMerges } from "./merges.js";
-import { deviceOf, modelKey } from "../recipe.js";
+import { modelKey, modelPlace } from "../recipe.js";
 import { t } from "../words.js";
 
 /** @typedef {import("../types.d.ts").State} State */
@@ -49,7 +50,7 @@ export class BaseModel {
       else await (this.#opening = this.#openNow(modelKey(this.#getState())).finally(() => (this.#opening = null)));
     }
     // It may have been open all the time, while another was tried in vain.
-    if (this.#opened && !this.#getState().base.info) this.#send({ type: "model/ready", info: this.#opened });
+    if (this.#opened && !this.#getState().base.info) this.#ready(this.#opened);
   }
 
   /** Opens the chosen model ahead of the first image. */
@@ -62,7 +63,7 @@ export class BaseModel {
   async #openNow(key) {
     try {
       this.#opened = await (this.#getState().base.chosen === "demo" ? this.#openDemo(key) : this.#openOwn(key));
-      if (key === modelKey(this.#getState())) this.#send({ type: "model/ready", info: this.#opened });
+      if (key === modelKey(this.#getState())) this.#ready(this.#opened);
     } catch (thrown) {
       if (key !== modelKey(this.#getState()) || this.#devices.fallsBack(thrown)) return;
       // After a crash the model is opened again with the next image: it may not be to blame.
@@ -72,13 +73,18 @@ export class BaseModel {
     }
   }
 
+  /** @param {import("../engine/types.d.ts").ModelInfo} info */
+  #ready(info) {
+    this.#send({ type: "model/ready", info, said: saidOf(info.fingerprint) });
+  }
+
   /** Downloads the demo model once. @param {string} key */
   async #openDemo(key) {
     const { catalogue } = this.#getState().demo;
     if (!catalogue) throw { kind: "download", message: t("error.demo_files") };
     try {
       const files = await this.#downloaded(catalogue);
-      const info = await this.#engine.openModel(key, deviceOf(this.#getState()), catalogue.name, files);
+      const info = await this.#engine.openModel(key, modelPlace(this.#getState()), catalogue.name, files);
       this.#send({ type: "demo/ready" });
       return info;
     } catch (thrown) {
@@ -111,13 +117,13 @@ export class BaseModel {
   async #openOwn(key) {
     const { chosen, own, parts } = this.#getState().base;
     const name = own.find(({ id }) => id === chosen)?.name ?? "";
-    const device = deviceOf(this.#getState());
+    const on = modelPlace(this.#getState());
     const folder = folderOf(chosen);
-    if (folder) return this.#engine.openModel(key, device, name, folder);
+    if (folder) return this.#engine.openModel(key, on, name, folder);
     const place = keptOf(chosen);
     if (!place) throw { kind: "no_model", message: t("error.gone", { name }) };
     const others = parts.map(({ id }) => keptOf(id)).filter((part) => part !== undefined);
-    return this.#engine.openCheckpoint(key, device, name, { places: [place, ...others], merges: await clipMerges() });
+    return this.#engine.openCheckpoint(key, on, name, { places: [place, ...others], merges: await clipMerges() });
   }
 
   /** The chosen model, opened before it is asked for; what goes wrong is a remark already. */
@@ -134,12 +140,18 @@ export class BaseModel {
   act(action) {
     switch (action.type) {
       case "device/chosen":
+      case "weights/chosen":
       case "part/added":
       case "part/removed":
       case "model/chosen":
       case "model/failed":
       case "restored":
         return void this.#openChosen();
+      case "form/changed": {
+        const { base, form } = this.#getState();
+        if (base.info && ("prediction" in action.change || "zeroSnr" in action.change))
+          remember(base.info.fingerprint, form);
+      }
     }
   }
 }

@@ -1,6 +1,6 @@
 /** A run: started, on its way, ended. Pure. */
 
-import { t } from "../words.js";
+import { say, t } from "../words.js";
 
 /** @typedef {import("../types.d.ts").State} State */
 /** @typedef {import("../types.d.ts").Action} Action */
@@ -46,7 +46,8 @@ export function reduceRun(state, action) {
       return ended(state, t("said.cancelled"));
     case "run/failed": {
       const run = { ...state.run, error: action.error };
-      return { ...state, run: { ...run, status: "idle" }, announcement: action.error.message };
+      const announcement = say(action.error.sentence ?? action.error.message);
+      return { ...state, run: { ...run, status: "idle" }, announcement };
     }
     case "result/compared":
       return { ...state, compare: action.compare };

@@ -8,8 +8,8 @@ import { asError, isCancelled, orAbort } from "../core/errors.js";
 import { onAbort } from "../core/jobs.js";
 import { plannedGrid } from "../grid.js";
 import { fileOf, keptOf } from "../files/opened.js";
-import { pixelsOf } from "../images.js";
-import { laterSeed } from "../form.js";
+import { pixelsOf, sizeOf } from "../images.js";
+import { laterSeed } from "./seed.js";
 import {
   activeLabels,
   activeRows,
@@ -128,19 +128,24 @@ export class Runner {
     }
   }
 
-  /** The pixels to start from, and those of their mask. @param {State} state @param {Recipe} recipe */
-  async #startOf({ start, mask }, { width, height }) {
+  /**
+   * The pixels to start from, and those of their mask: in the recipe's size, or all if the masked area alone is
+   * generated. @param {State} state @param {Recipe} recipe
+   */
+  async #startOf({ start, mask }, { width, height, masked, masked_area }) {
+    const file = start && fileOf(start.id);
+    const [wide, high] = file && masked && masked_area ? await sizeOf(file) : [width, height];
     const pixels = async (/** @type {import("../types.d.ts").Start | null} */ image) => {
       const file = image && fileOf(image.id);
-      return file ? await pixelsOf(file, width, height) : undefined;
+      return file ? await pixelsOf(file, wide, high) : undefined;
     };
-    return { start: await pixels(start), mask: await pixels(start && mask) };
+    return { start: await pixels(start), mask: await pixels(start && mask), startWidth: wide };
   }
 
   /**
    * @param {Making} making
    * @param {Recipe} recipe
-   * @param {{ start?: Uint8Array, mask?: Uint8Array }} start
+   * @param {{ start?: Uint8Array, mask?: Uint8Array, startWidth: number }} start
    * @param {number} image
    * @param {number} images
    * @returns {Promise<GeneratedImage>}

@@ -43,7 +43,9 @@ export class Library {
       crashed: (/** @type {string} */ message) => t("worker.failed", { message }),
       notLoaded: () => t("worker.not_loaded"),
     };
-    const bridge = this.#bridges.get(origin) ?? new Bridge(() => boundWorker(workerAddress, address), { says });
+    const onMissing = () => this.#send({ type: "part/missing" });
+    const bridge =
+      this.#bridges.get(origin) ?? new Bridge(() => boundWorker(workerAddress, address), { says, onMissing });
     this.#bridges.set(origin, bridge);
     return bridge;
   }

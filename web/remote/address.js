@@ -51,10 +51,15 @@ export class Reach {
   /** By the origins. @type {Map<string, Bridge>} */
   #bridges = new Map();
   #onCrash;
+  #onMissing;
 
-  /** @param {() => void} onCrash told that all ports of a worker are closed */
-  constructor(onCrash) {
+  /**
+   * @param {() => void} onCrash told that all ports of a worker are closed
+   * @param {() => void} onMissing told that a worker's code could not be loaded
+   */
+  constructor(onCrash, onMissing) {
     this.#onCrash = onCrash;
+    this.#onMissing = onMissing;
   }
 
   /** @param {string} address */
@@ -64,6 +69,7 @@ export class Reach {
       this.#bridges.get(origin) ??
       new Bridge(() => boundWorker(workerAddress, address), {
         onCrash: this.#onCrash,
+        onMissing: this.#onMissing,
         says: { crashed: (message) => t("worker.failed", { message }), notLoaded: () => t("worker.not_loaded") },
       });
     this.#bridges.set(origin, bridge);

@@ -2,12 +2,13 @@
  * A recipe or a request for a report <-> the page's fragment, which no server sees. Pure.
  *
  * `#v1&model=…&prompt=…&seed=…&lora=NAME:STRENGTH[/TEXT ENCODER]:SHA-256` draws, each `lora` with its `blocks=IN04=0.5`
- * and `from=https://…` behind it; `#v1&look=NAME:SHA-256` or `#v1&look=https://…` reports. Fields that a recipe may get
- * later stand under their own names, as JSON where they are no
- * text. Links of every version that was ever given away are kept in tests/browser/links.json.
+ * and `from=https://…` behind it; `#v1&look=NAME:SHA-256` or `#v1&look=https://…` reports. All other fields of a recipe
+ * stand under their own names, as JSON where they are no text. Links of every version that was ever given away are kept
+ * in tests/browser/links.json.
  */
 
 import { decoded } from "../core/format.js";
+import { TEXT_FIELDS } from "../generate/options.js";
 import { checkedRecipe } from "./schema.js";
 
 /** @typedef {import("./schema.js").LinkedRecipe} LinkedRecipe */
@@ -15,9 +16,9 @@ import { checkedRecipe } from "./schema.js";
 /** @typedef {{ name: string, sha256: string, address: string }} Look what to report: by name and hash, or by address */
 /** @typedef {ReturnType<typeof checkedRecipe> | { look: Look } | { unknown: string }} Link */
 
-const TEXTS = ["model", "prompt", "negative", "sampler", "schedule", "spacing", "rng", "program"];
+/** What stands in a link as it is. */
+const TEXTS = ["model", ...TEXT_FIELDS];
 const OF_ADAPTERS = ["lora", "blocks", "from", "version", "adapters"];
-const NUMBERS = ["steps", "guidance", "width", "height", "clip_skip", "batch", "denoise"];
 
 /**
  * @param {LinkedRecipe} recipe
@@ -27,8 +28,8 @@ const NUMBERS = ["steps", "guidance", "width", "height", "clip_skip", "batch", "
 export function recipeLink({ version, adapters, ...fields }, addresses = new Map()) {
   const params = new URLSearchParams();
   for (const [key, value] of Object.entries(fields)) {
-    const isText = TEXTS.includes(key) || key === "seed";
-    if (value !== null && value !== undefined) params.set(key, isText ? String(value) : JSON.stringify(value));
+    const written = typeof value === "string" ? value : JSON.stringify(value);
+    if (value !== null && value !== undefined) params.set(key, written);
   }
   for (const { name, sha256, strength, text_encoder, blocks, address = addresses.get(sha256) } of adapters) {
     const strengths = text_encoder === undefined ? String(strength) : `${strength}/${text_encoder}`;
@@ -80,8 +81,8 @@ function recipeOf(params) {
     // The older name of the field.
     if (key === "syntax") fields.set("program", text === "plain" ? "diffusers" : text);
     else if (TEXTS.includes(key)) fields.set(key, text);
-    else if (text && NUMBERS.includes(key)) fields.set(key, Number.isFinite(Number(text)) ? Number(text) : text);
-    else if (text) fields.set(key, key === "seed" ? text : jsonOf(text));
+    // A seed may have more digits than a number.
+    else if (text) fields.set(key, key === "seed" ? text : valueOf(text));
   }
   return { ...Object.fromEntries(fields), adapters: adaptersOf(params) };
 }
@@ -112,8 +113,9 @@ function adapterOf(text) {
   };
 }
 
-/** @param {string} text */
-function jsonOf(text) {
+/** A number, JSON, or else the text itself. @param {string} text */
+function valueOf(text) {
+  if (!Number.isNaN(Number(text))) return Number.isFinite(Number(text)) ? Number(text) : text;
   try {
     return JSON.parse(text);
   } catch {

@@ -4,6 +4,7 @@
  */
 
 import { EMPTY_ROW } from "../form.js";
+import { readOptions } from "../generate/options.js";
 import { entryById, loraNamed, stem, upscalers, usable } from "../select.js";
 import { t, word } from "../words.js";
 import { checkedRecipe } from "./schema.js";
@@ -64,11 +65,7 @@ export function restored(state, file, { recipe, draft, problems }, again = t("re
     if (!state.files.some(isIt)) missing.push(t("restore.no_words", { name: name + hashOf(sha256), again }));
   }
   return {
-    change: {
-      ...told.change,
-      ...(told.denoise !== null && { denoise: told.denoise }),
-      loras: rows.length ? rows : [EMPTY_ROW],
-    },
+    change: { ...told.change, loras: rows.length ? rows : [EMPTY_ROW] },
     model,
     remark: {
       kind: "restored",
@@ -101,66 +98,28 @@ export function unusableSentences(unusable) {
 
 /** @param {unknown} outside */
 function ofRecipe(outside) {
-  const { recipe: all, unusable } = checkedRecipe(outside);
-  const { model, adapters, denoise, batch = 1, masked = false, embeddings = [], ...recipe } = all;
-  const { negative, clip_skip, schedule, spacing, rng = "torch", program = "diffusers", eta = null, hires } = recipe;
-  const { prompt, seed, steps, guidance, sampler, width, height } = recipe;
-  /** @type {Partial<Form>} */
-  const change = {
-    ...{ prompt, seed, steps, guidance, sampler, width, height, rng, program, eta },
-    negative: negative ?? "",
-    schedule: schedule ?? "",
-    spacing: spacing ?? "",
-    clipSkip: (clip_skip ?? 0) + 1,
-    ...secondPass(hires),
-    ...settingsOf(recipe),
-  };
+  const { recipe, unusable } = checkedRecipe(outside);
+  const { model, adapters, denoise = null, batch = 1, masked = false, embeddings = [] } = recipe;
   const wanted = adapters.map(({ name, sha256, strength, text_encoder, blocks }) => ({
-    name,
-    sha256,
-    strength,
+    ...{ name, sha256, strength, blocks },
     textEncoder: text_encoder ?? null,
-    blocks,
   }));
   const missing = [...unusableSentences(unusable), ...(batch > 1 ? [t("restore.batch", { n: batch })] : [])];
-  return {
-    change,
-    model,
-    modelHash: "",
-    origin: "",
-    wanted,
-    words: embeddings,
-    masked,
-    denoise: denoise ?? null,
-    missing,
-  };
+  const change = readOptions(recipe);
+  return { change, model, modelHash: "", origin: "", wanted, words: embeddings, masked, denoise, missing };
 }
 
 /** Web UIs draw noise as graphics cards do, unless the file says otherwise. @param {RecipeDraft} draft */
 function ofDraft(draft) {
-  const { origin, program, prompt, negative, seed, steps, guidance, sampler, schedule, size, clip_skip, rng } = draft;
-  const { model, model_hash, denoise, eta, hires, adapters, embeddings, leftovers } = draft;
-  /** @type {Partial<Form>} */
-  const change = {
-    ...{
-      prompt,
-      negative,
-      program,
-      rng: rng ?? (program === "a1111" ? "philox" : "torch"),
-      schedule: schedule ?? "",
-      spacing: "",
-      clipSkip: clip_skip ?? 1,
-      eta,
-      ...secondPass(hires),
-      ...settingsOf(draft),
-    },
-    ...(seed !== null && { seed }),
-    ...(steps !== null && { steps }),
-    ...(guidance !== null && { guidance }),
-    ...(sampler !== null && { sampler }),
+  const { origin, program, size, clip_skip, rng, model, model_hash, denoise, adapters, embeddings, leftovers } = draft;
+  const change = readOptions({
+    ...draft,
+    rng: rng ?? (program === "a1111" ? "philox" : "torch"),
+    // A draft counts as the web UIs do.
+    clip_skip: clip_skip && clip_skip - 1,
     // The web UIs draw whole positions of the latents.
-    ...(size !== null && { width: size[0] - (size[0] % 8), height: size[1] - (size[1] % 8) }),
-  };
+    ...(size && { width: size[0] - (size[0] % 8), height: size[1] - (size[1] % 8) }),
+  });
   const wanted = adapters.map(({ name, unet, text_encoder, blocks, hash, civitai_version }) => ({
     ...{ name, strength: unet, sha256: hash ?? "", blocks, version: civitai_version },
     textEncoder: text_encoder === unet ? null : text_encoder,
@@ -168,44 +127,9 @@ function ofDraft(draft) {
   const missing = leftovers.map(({ name, value, reason }) => `${name ? `${name}: ` : ""}${value} (${reason}).`);
   const words = embeddings.map(({ name, hash }) => ({ name, sha256: hash ?? "" }));
   return {
-    change,
-    model: model ?? "",
-    modelHash: model_hash ?? "",
-    origin: origin === "LoRA Loupe" ? "" : origin,
-    wanted,
-    words,
-    masked: false,
-    denoise,
-    missing,
+    ...{ change, model: model ?? "", modelHash: model_hash ?? "", origin: origin === "LoRA Loupe" ? "" : origin },
+    ...{ wanted, words, masked: false, denoise, missing },
   };
-}
-
-/**
- * Emphasis mode, prediction type and the like; what is no field is carried along.
- * @param {Partial<import("./schema.js").LinkedRecipe> | RecipeDraft} said @returns {Partial<Form>}
- */
-function settingsOf({ emphasis, pad_conds, zero_snr, web_ui, variation, seed_resize, ...rest }) {
-  const carried = Object.entries({ web_ui, variation, seed_resize }).filter(([, value]) => value);
-  return {
-    emphasis: emphasis ?? "original",
-    padConds: pad_conds ?? false,
-    prediction: ("prediction" in rest && rest.prediction) || "",
-    zeroSnr: typeof zero_snr === "boolean" ? (zero_snr ? "on" : "off") : "",
-    guidanceRescale: ("guidance_rescale" in rest && rest.guidance_rescale) || 0,
-    carried: Object.fromEntries(carried),
-  };
-}
-
-/** @param {import("../engine/types.d.ts").Hires | null | undefined} hires @returns {Partial<Form>} */
-function secondPass(hires) {
-  return hires
-    ? {
-        hires: hires.network ?? hires.upscaler ?? "latent",
-        hiresScale: hires.scale,
-        hiresDenoise: hires.denoise,
-        hiresSteps: hires.steps ?? 0,
-      }
-    : { hires: "" };
 }
 
 /**

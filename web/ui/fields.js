@@ -129,7 +129,7 @@ export function filesInto(take) {
 /**
  * @param {string} name @param {string} field its id as well
  * @param {number} value
- * @param {{ min: number, max: number, step: number, mode?: "numeric" | "decimal" }} range
+ * @param {{ min: number, max: number | string, step: number, mode?: "numeric" | "decimal" }} range
  * @param {Change} change
  */
 export function numberField(name, field, value, range, change) {

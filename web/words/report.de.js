@@ -2,6 +2,7 @@
 
 export default {
   "list.items": " und ",
+  "list.parts": ", ",
   "list.sentences": " ",
 
   "sentences": "{sentences}",
@@ -104,6 +105,7 @@ export default {
   "relation.incomparable": "{a} und {b} lassen sich ohne das Basismodell nicht vergleichen.",
 
   "loader.version": "{version} (Regeln von {date})",
+  "loader.version_later": "{version} (Regeln von {date}; neuere Versionen wenden {applied} von {total} Schichten an)",
   "loader.version_since": "{version} (Regeln von {date}; solche Dateien werden seit {since} geladen)",
   "loader.built_in": "{version}",
   "loader.refuses": "Die ganze Datei wird abgelehnt: {cause}",
@@ -326,6 +328,7 @@ export default {
   "unsupported.bias": "das Ersetzen eines Bias",
   "unsupported.lora_bias": "ein LoRA auf einem Bias",
   "unsupported.scaled_oft": "skaliertes OFT v2, das Trainer verschieden skalieren,",
+  "unsupported.miss_bat": "MiSS der Variante `bat`, deren Änderung die Basisgewichte multipliziert,",
   "unsupported.vera": "VeRA ohne seine Projektionen (save_projection false)",
 
   "shape.two_index_rows": "nötig sind zwei Zeilen mit einem Index je Element",
@@ -467,6 +470,29 @@ export default {
   "edit.stopped": "Die Bearbeitung wurde abgebrochen.",
   "edit.write": "Das Ergebnis lässt sich nicht schreiben: {reason}; prüfe den freien Speicherplatz.",
   "edit.file_gone": "Die Datei ist nicht mehr verfügbar; lege sie noch einmal ab.",
+
+  "image.missing_file": "Im Modellordner fehlt {file}: Öffne den vollständigen diffusers-Ordner (model_index.json, unet, vae, text_encoder, tokenizer, scheduler).",
+  "image.missing_parts": "`{file}` enthält ein UNet von {base}, aber es fehlen: {parts}. Öffne auch Dateien damit.",
+  "image.part_encoder": "Text-Encoder {name}",
+  "image.part_vae": "VAE",
+  "image.no_adapter": "Das Rezept verwendet {file} (SHA-256 {hash}), das nicht geladen ist: Öffne zuerst diese Datei.",
+  "image.no_upscaler": "Das Rezept vergrößert das Bild mit dem Upscaler {file}, der nicht geöffnet ist: Öffne zuerst dessen Datei.",
+  "image.not_finite": "Die Erzeugung schlug fehl ({when}): NaN oder unendliche Werte in {place}; {hint}.",
+  "image.layer_of": "{layer} ({network})",
+  "image.unet": "UNet",
+  "image.encoder": "Text-Encoder",
+  "image.decoder": "VAE",
+  "image.upscaler": "Upscaler",
+  "image.at_step": "Schritt {step} von {steps}",
+  "image.at_prompt": "beim Kodieren des Prompts",
+  "image.at_decoding": "beim Dekodieren",
+  "image.at_upscaling": "beim Vergrößern",
+  "image.hint_weights": "die Gewichte des Modells sind vielleicht beschädigt: Lade sie noch einmal herunter oder nimm die f32-Fassung",
+  "image.hint_strength": "versuche eine kleinere LoRA-Stärke oder erzeuge ohne LoRAs",
+  "image.hint_vae": "versuche ein anderes VAE; dieses ist vielleicht beschädigt",
+  "image.hint_upscaler": "seine Datei ist vielleicht beschädigt",
+  "image.out_of_memory": "Der GPU-Speicher reicht nicht ({what}): Wähle ein kleineres Bild oder schließe andere Programme.",
+  "image.lost": "Die Verbindung zur GPU ging verloren ({reason}): Lade neu und versuche es noch einmal, beim nächsten Mal mit einem kleineren Bild.",
 
   "edit_what.layer": "diese Schicht",
   "edit_what.kohya_oft": "OFT von sd-scripts",

@@ -2,6 +2,7 @@
 
 export default {
   "list.items": "、",
+  "list.parts": "、",
   "list.sentences": "",
 
   "sentences": "{sentences}",
@@ -104,6 +105,7 @@ export default {
   "relation.incomparable": "没有基础模型，无法比较 {a} 和 {b}。",
 
   "loader.version": "{version}（规则日期 {date}）",
+  "loader.version_later": "{version}（规则日期 {date}；更新的版本会应用 {applied}/{total} 层）",
   "loader.version_since": "{version}（规则日期 {date}；自 {since} 起可加载此类文件）",
   "loader.built_in": "{version}",
   "loader.refuses": "整个文件被拒绝：{cause}",
@@ -326,6 +328,7 @@ export default {
   "unsupported.bias": "替换偏置",
   "unsupported.lora_bias": "作用于偏置的 LoRA",
   "unsupported.scaled_oft": "带缩放的 OFT v2（各训练器的缩放方式不同）",
+  "unsupported.miss_bat": "`bat` 变体的 MiSS（其修改与基础权重相乘）",
   "unsupported.vera": "不含投影矩阵的 VeRA（save_projection 为 false）",
 
   "shape.two_index_rows": "需要两行，每个元素一个索引",
@@ -467,6 +470,29 @@ export default {
   "edit.stopped": "编辑已取消。",
   "edit.write": "无法写出结果：{reason}；请检查可用磁盘空间。",
   "edit.file_gone": "该文件已不可用；请重新拖入。",
+
+  "image.missing_file": "模型文件夹中没有 {file}：请打开完整的 diffusers 文件夹（model_index.json、unet、vae、text_encoder、tokenizer、scheduler）。",
+  "image.missing_parts": "`{file}` 含有 {base} 的 UNet，但缺少：{parts}。请同时打开含有它们的文件。",
+  "image.part_encoder": "文本编码器 {name}",
+  "image.part_vae": "VAE",
+  "image.no_adapter": "该配方使用 {file}（sha256 {hash}），但它尚未加载：请先打开该文件。",
+  "image.no_upscaler": "该配方用放大模型 {file} 放大图像，但它尚未打开：请先打开该文件。",
+  "image.not_finite": "生成失败（{when}）：{place} 产生了 NaN 或无穷大；{hint}。",
+  "image.layer_of": "{layer}（{network}）",
+  "image.unet": "UNet",
+  "image.encoder": "文本编码器",
+  "image.decoder": "VAE",
+  "image.upscaler": "放大模型",
+  "image.at_step": "第 {step} 步，共 {steps} 步",
+  "image.at_prompt": "编码提示词时",
+  "image.at_decoding": "解码时",
+  "image.at_upscaling": "放大时",
+  "image.hint_weights": "模型权重可能已损坏：请重新下载，或使用 f32 版本",
+  "image.hint_strength": "请降低 LoRA 强度，或不使用 LoRA 生成",
+  "image.hint_vae": "请换一个 VAE；当前的可能已损坏",
+  "image.hint_upscaler": "其文件可能已损坏",
+  "image.out_of_memory": "显存不足（{what}）：请选择更小的图像，或关闭其他程序。",
+  "image.lost": "GPU 设备丢失（{reason}）：请重新加载后再试；若再次发生，请选择更小的图像。",
 
   "edit_what.layer": "此层",
   "edit_what.kohya_oft": "sd-scripts 的 OFT",

@@ -9,7 +9,8 @@ use crate::process::{Error, cargo, output, root, run, say};
 const PACKAGES: [&str; 6] = ["torch", "diffusers==0.42.1", "transformers", "peft==0.21.2", "lycoris-lora", "numpy"];
 
 /// Converts every adapter of the corpus and loads the results with the libraries; then loads every recorded case with
-/// diffusers, before and after each of its fixes and conversions.
+/// diffusers, before and after each of its fixes and conversions. A case that was loaded with the same program is not
+/// loaded again: target/libraries/done.jsonl lists them.
 pub fn check() -> Result<(), Error> {
     let python = python(&PACKAGES)?;
     run(cargo().args(["build", "--package", "lora-loupe"]))?;
@@ -21,7 +22,8 @@ pub fn check() -> Result<(), Error> {
         command
     };
     run(script("roundtrip.py").arg(tests.join("corpus")))?;
-    run(&mut script("fixes_in_diffusers.py"))
+    let done = root().join("target").join("libraries").join("done.jsonl");
+    run(script("fixes_in_diffusers.py").arg("--done").arg(done))
 }
 
 /// Returns a Python with these packages: that of the environment variable `PYTHON` (by default `python3`) or a virtual

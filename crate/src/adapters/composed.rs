@@ -76,6 +76,10 @@ impl Change for Composed {
         self.representation().prepare(&self.factors[0].key, left, right, &self.shape)
     }
 
+    fn row_factor(&self) -> Option<&str> {
+        Some(&self.factors[0].key)
+    }
+
     fn fold(&self, fold: &mut Fold, base: ValueId) -> Result<ValueId, PlanError> {
         self.representation().fold(&self.factors[0].key, fold, base)
     }

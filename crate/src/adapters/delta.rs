@@ -96,7 +96,14 @@ pub trait Change: Debug {
         self.factors().into_iter().filter_map(arrange).collect()
     }
 
-    /// Adds the steps that compute `base + strength * scale * change`.
+    /// Returns the key of the prepared tensor whose rows are those of the change, if each row of the change depends on
+    /// that row and other tensors alone: some of its rows can then be folded by themselves.
+    fn row_factor(&self) -> Option<&str> {
+        None
+    }
+
+    /// Adds the steps that compute `base + strength * scale * change`, where `base` may be some rows of the tensor if
+    /// there is a [`Change::row_factor`].
     /// The weight of a 3x3 convolution is the matrix (outputs, kernel * kernel * inputs).
     fn fold(&self, fold: &mut Fold, base: ValueId) -> Result<ValueId, PlanError>;
 

@@ -45,6 +45,10 @@ impl Change for Full {
         self.diff.shape.clone()
     }
 
+    fn row_factor(&self) -> Option<&str> {
+        Some(&self.diff.key)
+    }
+
     fn fold(&self, fold: &mut Fold, base: ValueId) -> Result<ValueId, PlanError> {
         let shape = fold.builder.shape(base).to_vec();
         let change = fold.factor(&self.diff.key, &shape);

@@ -182,6 +182,10 @@ impl Change for Loha {
         }
     }
 
+    fn row_factor(&self) -> Option<&str> {
+        Some(&self.sides[0].a.key)
+    }
+
     fn fold(&self, fold: &mut Fold, base: ValueId) -> Result<ValueId, PlanError> {
         self.representation().fold(&self.sides[0].a.key, fold, base)
     }

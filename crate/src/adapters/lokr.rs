@@ -216,6 +216,10 @@ impl Change for Lokr {
         self.prepared(numbers).unwrap_or_default()
     }
 
+    fn row_factor(&self) -> Option<&str> {
+        Some(&self.w1.factors()[0].key)
+    }
+
     fn fold(&self, fold: &mut Fold, base: ValueId) -> Result<ValueId, PlanError> {
         self.representation().fold(&self.w1.factors()[0].key, fold, base)
     }

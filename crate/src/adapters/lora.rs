@@ -113,9 +113,13 @@ impl Change for Lora {
         prepared
     }
 
+    fn row_factor(&self) -> Option<&str> {
+        Some(&self.up.key)
+    }
+
     fn fold(&self, fold: &mut Fold, base: ValueId) -> Result<ValueId, PlanError> {
-        let rank = self.up.axis(1);
-        let up = fold.factor(&self.up.key, &[self.up.axis(0), rank]);
+        let (rows, rank) = (fold.builder.shape(base)[0], self.up.axis(1));
+        let up = fold.factor(&self.up.key, &[rows, rank]);
         let down = fold.factor(&self.down.key, &[rank, host_len(numel(&self.right_shape()[1..]))]);
         let change = fold.push(Matmul::default(), &[up, down])?;
         fold.add(base, change)

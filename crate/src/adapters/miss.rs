@@ -24,7 +24,7 @@ pub(super) fn from_group(group: &Group, layer: &Layer) -> Result<Composed, Lefto
     };
     let (block, weight) = (Factor::of(block), layer.module.weight_shape());
     if block.shape.len() == 3 {
-        return Err(LeftoverReason::UnsupportedAlgorithm("MiSS of the variant `bat`"));
+        return Err(LeftoverReason::UnsupportedAlgorithm("unsupported.miss_bat"));
     }
     let (&[rank, width], &[outputs, columns]) = (&*block.shape, &*weight) else {
         return Err(LeftoverReason::malformed(&block, "shape.linear_matrix"));

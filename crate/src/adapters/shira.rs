@@ -83,6 +83,10 @@ impl Change for Shira {
         matrix.map(|matrix| Representation::whole(&self.values.key, matrix, &self.shape)).unwrap_or_default()
     }
 
+    fn row_factor(&self) -> Option<&str> {
+        Some(&self.values.key)
+    }
+
     fn fold(&self, fold: &mut Fold, base: ValueId) -> Result<ValueId, PlanError> {
         Representation::Whole.fold(&self.values.key, fold, base)
     }

@@ -32,7 +32,7 @@ impl ComparedFile<'_> {
 
 /// Read error of one of several files.
 #[derive(Debug, thiserror::Error)]
-#[error("{file}: {source}")]
+#[error("`{file}`: {source}")]
 pub struct ReadError {
     /// File name.
     pub file: String,

@@ -254,6 +254,8 @@ struct Fit {
     diffusers: usize,
     /// Of those, groups with a convolution's tensors for a linear layer or vice versa.
     wrong_kind: usize,
+    /// Of those, groups with matrices for a 1x1 convolution, as some programs store its change.
+    flat_points: usize,
     /// Of those, groups whose sizes are the layer's.
     sizes: usize,
     /// Of those, groups that imply sizes.
@@ -296,6 +298,7 @@ impl Fit {
             native: 0,
             diffusers: 0,
             wrong_kind: 0,
+            flat_points: 0,
             sizes: 0,
             sized: 0,
             at_base: 0,
@@ -332,8 +335,9 @@ impl Fit {
         let Some(shown) = shown else { return };
         self.sized += 1;
         self.sizes += usize::from(shown.fit(module));
-        let is_point = matches!(module.kind, Kind::Conv { kernel: 1, .. });
-        self.wrong_kind += usize::from(shown.wrong_kind(module) && !(self.has_flat_kernels && is_point));
+        let is_flat_point = shown.wrong_kind(module) && matches!(module.kind, Kind::Conv { kernel: 1, .. });
+        self.flat_points += usize::from(is_flat_point && !self.has_flat_kernels);
+        self.wrong_kind += usize::from(shown.wrong_kind(module) && !is_flat_point);
         let wanted = match module.kind {
             Kind::Linear { inputs, .. } | Kind::Conv { inputs, .. } => inputs,
             _ => return,
@@ -342,20 +346,21 @@ impl Fit {
             self.cross = shown.inputs.map(|found| (found, wanted));
         }
         if module.path.ends_with("proj_in") {
-            let is_flat = self.has_flat_kernels || group.get(Role::LoraE).is_some();
+            let is_flat = self.has_flat_kernels || is_flat_point || group.get(Role::LoraE).is_some();
             let kernel = group.get(Role::Down).or(group.get(Role::Diff)).filter(|_| !is_flat);
             self.proj_in = kernel.map(|tensor| tensor.shape.len() == 4);
         }
     }
 
-    fn score(&self) -> (usize, usize, usize, bool) {
-        (self.named - self.wrong_kind.min(self.named), self.at_base, self.sizes, self.in_metadata)
+    fn score(&self) -> (usize, usize, usize, Reverse<usize>, bool) {
+        let named = self.named - self.wrong_kind.min(self.named);
+        (named, self.at_base, self.sizes, Reverse(self.flat_points), self.in_metadata)
     }
 
     /// Returns whether another family's layers explain the file as well. A family that the header names has none.
     fn equals(&self, best: &Fit) -> bool {
         let (mine, theirs) = (self.score(), best.score());
-        !best.in_metadata && (mine.0, mine.1, mine.2) == (theirs.0, theirs.1, theirs.2)
+        !best.in_metadata && (mine.0, mine.1, mine.2, mine.3) == (theirs.0, theirs.1, theirs.2, theirs.3)
     }
 
     /// Returns whether the file changes a layer in every block of the family that has such a layer.

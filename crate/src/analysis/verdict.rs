@@ -25,7 +25,9 @@ pub fn sentence(report: &Report) -> Sentence {
 fn description(report: &Report) -> Sentence {
     let algorithms: Vec<Sentence> = report.algorithms.iter().map(|name| algorithm(name)).collect();
     let items = if algorithms.is_empty() { vec![sentence!("verdict.adapter")] } else { algorithms };
-    let vowel = items[0].starts_with(['a', 'e', 'i', 'o', 'u', 'A', 'O', '(']);
+    // H and L are spoken as "aitch" and "el".
+    let is_spelled = ["HRA", "LN "].iter().any(|name| items[0].starts_with(name));
+    let vowel = is_spelled || items[0].starts_with(['a', 'e', 'i', 'o', 'u', 'A', 'O', '(']);
     let none = || Value::from("");
     let finetune = finetune(report).map_or_else(none, |name| sentence!("verdict.finetune", name = name).into());
     let changes = match report.modules.is_empty() {

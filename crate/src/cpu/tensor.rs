@@ -68,6 +68,11 @@ impl Tensor {
         Some(whole)
     }
 
+    /// Returns `len` elements from index `first` on.
+    pub fn part(&self, first: u64, len: u64) -> Tensor {
+        Tensor { offset: self.offset + host_len(first), len, ..self.clone() }
+    }
+
     /// Returns the first `len` elements.
     pub(super) fn first(&self, len: u64) -> Tensor {
         Tensor { len, ..self.clone() }

@@ -38,6 +38,15 @@ impl Tensor {
         }
     }
 
+    /// Returns `len` elements from index `first` on, which share its data. They must begin where a binding may, unless all
+    /// are meant: at a multiple of 256 bytes.
+    pub fn part(&self, first: u64, len: u64) -> Tensor {
+        match self {
+            Tensor::Gpu(gpu, tensor) => Tensor::Gpu(gpu.clone(), tensor.part(first, len)),
+            Tensor::Cpu(tensor) => Tensor::Cpu(tensor.part(first, len)),
+        }
+    }
+
     /// Returns whether the parts follow each other in one buffer with one storage type.
     pub fn are_contiguous(parts: &[Tensor]) -> bool {
         let gpu =

@@ -40,6 +40,12 @@ impl Gpu {
 }
 
 impl Tensor {
+    /// Returns `len` elements from index `first` on, which must begin at a multiple of 256 bytes.
+    pub fn part(&self, first: u64, len: u64) -> Tensor {
+        let (offset, bytes) = (self.offset + self.storage.bytes(first), self.storage.resident(len));
+        Tensor { offset, bytes, len, ..self.clone() }
+    }
+
     /// Returns the parts as one tensor, or None if they are not contiguous in one buffer with one storage type.
     pub fn contiguous(parts: &[Tensor]) -> Option<Tensor> {
         let first = parts.first()?;

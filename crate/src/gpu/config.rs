@@ -4,6 +4,7 @@ use super::kernel::Style;
 use super::kernels::attention::MIN_WORKGROUP_MEMORY;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use ts_rs::TS;
 
 /// Everything besides a plan that determines its dispatches. It is a value: tuning and the self-test return another
 /// one, and plans that are already compiled keep theirs.
@@ -31,7 +32,7 @@ pub struct KernelConfig {
 
 /// Choice of the storage of a model's weights. All but `Auto` save memory: what adapters change is read again from the
 /// files whenever strengths change, instead of being kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, TS)]
 #[serde(rename_all = "lowercase")]
 pub enum WeightChoice {
     /// As [`KernelConfig::f16_weights`] says, which suits the device.
@@ -43,6 +44,11 @@ pub enum WeightChoice {
     Q8,
     /// The same with 4-bit integers.
     Q4,
+}
+
+impl WeightChoice {
+    /// All choices, the fastest and most exact first.
+    pub const ALL: [WeightChoice; 4] = [WeightChoice::Auto, WeightChoice::F16, WeightChoice::Q8, WeightChoice::Q4];
 }
 
 /// Which convolutions use Winograd's algorithm.

@@ -10,6 +10,7 @@ use super::session::Session;
 use crate::device::Runner;
 use crate::model::Component;
 use crate::samplers::Outputs;
+use crate::sentence::{Sentence, sentence};
 use crate::weights::{FoldTarget, LoadedAdapter, Strength};
 
 impl Session {
@@ -131,7 +132,12 @@ impl Session {
                     return Err(PipelineError::F16Overflow);
                 }
                 return Err(self
-                    .not_finite(&[&runners.texts, &runners.denoiser], "UNet", Some((call + 1, calls)), request)
+                    .not_finite(
+                        &[&runners.texts, &runners.denoiser],
+                        sentence!("image.unet"),
+                        Some((call + 1, calls)),
+                        request,
+                    )
                     .await?);
             }
             let is_guided = latents.is_guided(recipe);
@@ -167,7 +173,7 @@ impl Session {
     pub(super) async fn not_finite(
         &self,
         runners: &[&Runner],
-        network: &'static str,
+        network: Sentence,
         step: Option<(usize, usize)>,
         request: &Request<'_>,
     ) -> Result<PipelineError, PipelineError> {
@@ -177,11 +183,12 @@ impl Session {
                 layer = runner.find_non_finite().await?;
             }
         }
-        let when = step.map_or("encoding the prompt".into(), |(step, steps)| format!("step {step} of {steps}"));
+        let at_step = |(step, steps)| sentence!("image.at_step", step = step, steps = steps);
+        let when = step.map_or_else(|| sentence!("image.at_prompt"), at_step);
         let hint = match request.chosen.is_empty() {
-            true => "the model's weights may be damaged: download them again, or use the f32 version",
-            false => "try a lower LoRA strength, or generate without LoRAs",
+            true => sentence!("image.hint_weights"),
+            false => sentence!("image.hint_strength"),
         };
-        Ok(PipelineError::NotFinite { when, network, layer, hint: hint.into() })
+        Ok(PipelineError::NotFinite { when, network, layer, hint })
     }
 }

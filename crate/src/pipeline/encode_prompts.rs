@@ -11,6 +11,7 @@ use super::spec::{EncodePrompts, EncodedPrompt, EncodedText};
 use crate::device::{Arena, Runner};
 use crate::model::Component;
 use crate::plan::Plan;
+use crate::sentence::sentence;
 use std::rc::Rc;
 
 /// The encoded prompts of a pass.
@@ -133,7 +134,7 @@ impl Session {
         if !values.all(|value| value.is_finite())
             && let Some(last) = runners.last()
         {
-            return Err(self.not_finite(&[last], "text encoder", None, request).await?);
+            return Err(self.not_finite(&[last], sentence!("image.encoder"), None, request).await?);
         }
         Ok(encoded.into_iter().map(Rc::new).collect())
     }

@@ -5,6 +5,7 @@ use crate::gpu::GpuError;
 use crate::model::ConfigError;
 use crate::plan::PlanError;
 use crate::samplers::ScheduleError;
+use crate::sentence::{Sentence, Value, sentence};
 use crate::text::TextError;
 use crate::weights::WeightsError;
 
@@ -16,16 +17,14 @@ pub enum PipelineError {
     #[error("cancelled")]
     Cancelled,
     /// A file of the model folder is missing.
-    #[error(
-        "the model folder has no {0}: open the complete diffusers folder (model_index.json, unet, vae, text_encoder, tokenizer, scheduler)"
-    )]
+    #[error("{}", missing_file(.0).clause())]
     MissingFile(String),
     /// A model file that cannot be read or does not fit.
     #[error("{file}: {reason}")]
     InvalidFile { file: String, reason: String },
     /// A file with a UNet whose text encoders or VAE are in other files.
-    #[error("{file} contains a UNet of {family}, but no {}: open files with them too", .missing.join(" and no "))]
-    MissingParts { file: String, family: &'static str, missing: Vec<&'static str> },
+    #[error("{}", missing_parts(.file, .family, .missing).clause())]
+    MissingParts { file: String, family: &'static str, missing: Vec<Sentence> },
     /// A model or pipeline that is not supported.
     #[error("this is {0}; only Stable Diffusion 1.x, 2.x and XL text-to-image models are supported")]
     Unsupported(String),
@@ -33,14 +32,14 @@ pub enum PipelineError {
     #[error("{what} is {found}; {wanted}")]
     Recipe { what: &'static str, found: String, wanted: String },
     /// An adapter or embedding of the recipe that is not loaded.
-    #[error("the recipe uses {name} (sha256 {sha256}), which is not loaded: open its file first")]
+    #[error("{}", no_adapter(.name, .sha256).clause())]
     NoAdapter { name: String, sha256: String },
     /// An upscaler of the recipe that is not open.
-    #[error("the recipe enlarges the image by the upscaler {0}, which is not open: open its file first")]
+    #[error("{}", no_upscaler(.0).clause())]
     NoUpscaler(String),
     /// NaN or infinity in a network's output.
-    #[error("generation failed at {when}: {} produced NaN or infinity; {hint}", location(.network, .layer))]
-    NotFinite { when: String, network: &'static str, layer: Option<String>, hint: String },
+    #[error("{}", not_finite(.when, .network, .layer, .hint).clause())]
+    NotFinite { when: Sentence, network: Sentence, layer: Option<String>, hint: Sentence },
     /// NaN or infinity from f16 math; generation continues without it.
     #[error("a value overflowed f16")]
     F16Overflow,
@@ -73,11 +72,28 @@ impl From<DeviceError> for PipelineError {
     }
 }
 
-fn location(network: &str, layer: &Option<String>) -> String {
-    match layer {
-        Some(layer) => format!("{layer} of the {network}"),
-        None => format!("the {network}"),
-    }
+fn missing_file(file: &str) -> Sentence {
+    sentence!("image.missing_file", file = file)
+}
+
+fn missing_parts(file: &str, family: &str, missing: &[Sentence]) -> Sentence {
+    sentence!("image.missing_parts", file = file, base = family, parts = missing.to_vec())
+}
+
+fn no_adapter(name: &str, sha256: &str) -> Sentence {
+    sentence!("image.no_adapter", file = name, hash = sha256)
+}
+
+fn no_upscaler(name: &str) -> Sentence {
+    sentence!("image.no_upscaler", file = name)
+}
+
+fn not_finite(when: &Sentence, network: &Sentence, layer: &Option<String>, hint: &Sentence) -> Sentence {
+    let place: Value = match layer {
+        Some(layer) => sentence!("image.layer_of", layer = layer, network = network).into(),
+        None => network.into(),
+    };
+    sentence!("image.not_finite", when = when, place = place, hint = hint)
 }
 
 impl PipelineError {
@@ -87,6 +103,26 @@ impl PipelineError {
             self,
             PipelineError::Gpu(GpuError::Lost(_)) | PipelineError::Weights(WeightsError::Gpu(GpuError::Lost(_)))
         )
+    }
+
+    /// Returns the message as a sentence; `None` if it has only an English text.
+    pub fn sentence(&self) -> Option<Sentence> {
+        match self {
+            PipelineError::MissingFile(file) => Some(missing_file(file)),
+            PipelineError::MissingParts { file, family, missing } => Some(missing_parts(file, family, missing)),
+            PipelineError::NoAdapter { name, sha256 } => Some(no_adapter(name, sha256)),
+            PipelineError::NoUpscaler(name) => Some(no_upscaler(name)),
+            PipelineError::NotFinite { when, network, layer, hint } => Some(not_finite(when, network, layer, hint)),
+            PipelineError::Gpu(GpuError::OutOfMemory(what))
+            | PipelineError::Weights(WeightsError::Gpu(GpuError::OutOfMemory(what))) => {
+                Some(sentence!("image.out_of_memory", what = what))
+            }
+            PipelineError::Gpu(GpuError::Lost(why))
+            | PipelineError::Weights(WeightsError::Gpu(GpuError::Lost(why))) => {
+                Some(sentence!("image.lost", reason = why))
+            }
+            _ => None,
+        }
     }
 
     /// Returns a machine-readable kind: `cancelled`, `no_webgpu`, `gpu`, `adapter`, `model`, `recipe`.

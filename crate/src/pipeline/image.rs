@@ -31,6 +31,7 @@ pub fn encode_png(
 }
 
 /// A decoded PNG image in 8-bit RGB.
+#[derive(Debug, Clone)]
 pub struct DecodedImage {
     /// Width in pixels.
     pub width: usize,

@@ -167,6 +167,21 @@ impl MemoryRequirements {
 }
 
 impl Model {
+    /// Returns the shape of an image of the model's native size with guidance.
+    pub fn native_shape(&self) -> Shape {
+        let edge = self.native_size() / self.size_multiple();
+        Shape {
+            images: 1,
+            guided: true,
+            prompts: 1,
+            height: edge,
+            width: edge,
+            chunks: 1,
+            clip_skip: 0,
+            encodes_image: false,
+        }
+    }
+
     /// Returns all plans of an image: the text encoders, the UNet's timestep-independent part, the rest of
     /// the UNet, the VAE's decoder and, if needed, its encoder.
     pub fn plans(&self, shape: Shape, config: &KernelConfig) -> Result<Vec<Plan>, PipelineError> {

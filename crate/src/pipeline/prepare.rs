@@ -56,17 +56,7 @@ impl Session {
     /// nothing if the kernels are to be tuned first, since tuning also compiles them, and on the CPU.
     pub fn warm_up(&self) -> impl Future<Output = ()> + use<> {
         let (gpu, config) = (self.gpu().cloned(), self.config.clone());
-        let edge = self.model.native_size() / self.model.size_multiple();
-        let shape = Shape {
-            images: 1,
-            guided: true,
-            prompts: 1,
-            height: edge,
-            width: edge,
-            chunks: 1,
-            clip_skip: 0,
-            encodes_image: false,
-        };
+        let shape = self.model.native_shape();
         let is_tuned_first = |gpu: &Rc<Gpu>| self.tuning_enabled.get() && gpu.needs_tuning(&config);
         let plans = match gpu.as_ref().is_none_or(is_tuned_first) {
             true => Vec::new(),

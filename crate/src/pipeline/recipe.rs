@@ -110,6 +110,11 @@ pub struct Recipe {
     #[serde(default)]
     #[ts(optional, as = "Option<bool>")]
     pub masked: bool,
+    /// Inpaints the masked area alone, at the recipe's size, and pastes it into the init image, which then may have any
+    /// size; whole images without.
+    #[serde(default)]
+    #[ts(optional)]
+    pub masked_area: Option<MaskedAreaSettings>,
     /// Hires. fix: a second pass at a larger size.
     #[serde(default)]
     #[ts(optional)]
@@ -129,6 +134,15 @@ pub struct Variation {
     pub seed: u64,
     /// Variation strength, 0 to 1: share of the variation seed's noise.
     pub strength: f64,
+}
+
+/// Settings of inpainting the masked area alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct MaskedAreaSettings {
+    /// Pixels around the mask that are generated with it, for their context ("Only masked padding").
+    pub padding: usize,
+    /// Standard deviation of the mask's blur in pixels.
+    pub blur: usize,
 }
 
 /// Settings of a second pass over the upscaled result of the first (Hires. fix).
@@ -250,6 +264,14 @@ impl Recipe {
         }
         if self.masked && self.denoise.is_none() {
             return bad("the mask", "given alone".into(), "inpainting also needs an init image".into());
+        }
+        if let Some(area) = self.masked_area.filter(|area| area.padding > 1024 || area.blur > 256) {
+            let found = format!("{} and {}", area.padding, area.blur);
+            return bad("padding or blur of the masked area", found, "it must be at most 1024 and 256 pixels".into());
+        }
+        if self.masked && self.masked_area.is_some() && self.hires.is_some() {
+            let wanted = "an area of an image has no second pass; leave one of both out".into();
+            return bad("the masked area", "given with Hires. fix".into(), wanted);
         }
         if let Some(hires) = &self.hires {
             let larger = self.size_times(hires.scale, multiple);

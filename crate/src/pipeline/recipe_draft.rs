@@ -3,7 +3,7 @@
 use serde::Serialize;
 use ts_rs::TS;
 
-use super::recipe::{AdapterChoice, Hires, Recipe, Rng, Variation};
+use super::recipe::{AdapterChoice, Hires, MaskedAreaSettings, Recipe, Rng, Variation};
 use crate::program::Program;
 use crate::samplers::{SamplerKind, SigmaSpacing, WebUiSettings};
 use crate::text::{Emphasis, ExtraNetwork};
@@ -88,6 +88,8 @@ pub struct RecipeDraft {
     pub model_hash: Option<String>,
     /// Denoising strength, 0 to 1.
     pub denoise: Option<f64>,
+    /// Inpainting of the masked area alone.
+    pub masked_area: Option<MaskedAreaSettings>,
     /// Noise added per step.
     pub eta: Option<f64>,
     /// Hires. fix settings.
@@ -223,6 +225,7 @@ impl RecipeDraft {
             recipe.eta = self.eta;
             recipe.hires.clone_from(&self.hires);
             recipe.masked = false;
+            recipe.masked_area = self.masked_area;
             recipe.web_ui = self.web_ui;
             recipe.variation = self.variation;
             recipe.seed_resize = self.seed_resize;

@@ -57,42 +57,86 @@ fn resize_axis(map: &[f32], (outer, length, inner): (usize, usize, usize), to: u
     out
 }
 
-/// Resizes an image to (width, height) by Lanczos' filter with a support of three pixels, as Pillow does: along the rows,
-/// then along the columns, with weights of 22 bits after the point.
-pub fn lanczos(image: DecodedImage, to: (usize, usize)) -> DecodedImage {
-    let DecodedImage { width, height, rgb } = image;
-    let rows = if width == to.0 { rgb } else { lanczos_axis(&rgb, (height, width, 3), to.0) };
-    let rgb = if height == to.1 { rows } else { lanczos_axis(&rows, (1, height, 3 * to.0), to.1) };
-    DecodedImage { width: to.0, height: to.1, rgb }
+/// A filter of Pillow's.
+#[derive(Debug, Clone, Copy)]
+enum Pillow {
+    /// Lanczos' filter with a support of three pixels.
+    Lanczos,
+    /// Keys' cubic with a = -1/2.
+    Bicubic,
 }
 
-/// Resizes the middle axis of (outer, length, inner).
-fn lanczos_axis(map: &[u8], (outer, length, inner): (usize, usize, usize), to: usize) -> Vec<u8> {
-    let filters: Vec<(usize, Vec<i64>)> = (0..to).map(|at| lanczos_weights(at, length, to)).collect();
-    let mut out = Vec::with_capacity(outer * to * inner);
-    for part in map.chunks_exact(length * inner) {
-        for (first, weights) in &filters {
-            out.extend((0..inner).map(|i| {
-                let taps = weights.iter().zip(part[first * inner + i..].iter().step_by(inner));
-                let sum = taps.fold(1 << 21, |sum, (weight, &value)| sum + weight * i64::from(value));
-                u8::try_from((sum >> 22).clamp(0, 255)).unwrap_or(0)
-            }));
+impl Pillow {
+    /// Pixels on each side that have an effect.
+    fn support(self) -> f64 {
+        match self {
+            Pillow::Lanczos => 3.0,
+            Pillow::Bicubic => 2.0,
         }
     }
-    out
+
+    fn weight(self, x: f64) -> f64 {
+        let sinc = |x: f64| if x == 0.0 { 1.0 } else { (PI * x).sin() / (PI * x) };
+        match self {
+            Pillow::Lanczos if (-3.0..3.0).contains(&x) => sinc(x) * sinc(x / 3.0),
+            Pillow::Lanczos => 0.0,
+            Pillow::Bicubic => match x.abs() {
+                x if x < 1.0 => (1.5 * x - 2.5) * x * x + 1.0,
+                x if x < 2.0 => ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0,
+                _ => 0.0,
+            },
+        }
+    }
+
+    /// Resizes an image of (width, height) with so many channels: along the rows, then along the columns, with weights of
+    /// 22 bits after the point.
+    fn resize(self, data: Vec<u8>, channels: usize, from: (usize, usize), to: (usize, usize)) -> Vec<u8> {
+        let rows = if from.0 == to.0 { data } else { self.resize_axis(&data, (from.1, from.0, channels), to.0) };
+        if from.1 == to.1 { rows } else { self.resize_axis(&rows, (1, from.1, channels * to.0), to.1) }
+    }
+
+    /// Resizes the middle axis of (outer, length, inner).
+    fn resize_axis(self, map: &[u8], (outer, length, inner): (usize, usize, usize), to: usize) -> Vec<u8> {
+        let filters: Vec<(usize, Vec<i64>)> = (0..to).map(|at| self.weights(at, length, to)).collect();
+        let mut out = Vec::with_capacity(outer * to * inner);
+        for part in map.chunks_exact(length * inner) {
+            for (first, weights) in &filters {
+                out.extend((0..inner).map(|i| {
+                    let taps = weights.iter().zip(part[first * inner + i..].iter().step_by(inner));
+                    let sum = taps.fold(1 << 21, |sum, (weight, &value)| sum + weight * i64::from(value));
+                    u8::try_from((sum >> 22).clamp(0, 255)).unwrap_or(0)
+                }));
+            }
+        }
+        out
+    }
+
+    /// Returns the first pixel that an output pixel reads, and the weights from it on.
+    fn weights(self, at: usize, length: usize, to: usize) -> (usize, Vec<i64>) {
+        let scale = length as f64 / to as f64;
+        let (center, wide) = ((at as f64 + 0.5) * scale, scale.max(1.0));
+        let first = to_index((center - self.support() * wide + 0.5).max(0.0));
+        let end = to_index(center + self.support() * wide + 0.5).min(length);
+        let weights: Vec<f64> = (first..end).map(|x| self.weight((x as f64 - center + 0.5) / wide)).collect();
+        let sum: f64 = weights.iter().sum();
+        (first, weights.iter().map(|weight| to_whole((weight / sum * f64::from(1 << 22)).round())).collect())
+    }
 }
 
-/// Returns the first pixel that an output pixel reads, and the weights from it on.
-fn lanczos_weights(at: usize, length: usize, to: usize) -> (usize, Vec<i64>) {
-    let sinc = |x: f64| if x == 0.0 { 1.0 } else { (PI * x).sin() / (PI * x) };
-    let filter = |x: f64| if (-3.0..3.0).contains(&x) { sinc(x) * sinc(x / 3.0) } else { 0.0 };
-    let scale = length as f64 / to as f64;
-    let (center, wide) = ((at as f64 + 0.5) * scale, scale.max(1.0));
-    let first = to_index((center - 3.0 * wide + 0.5).max(0.0));
-    let end = to_index(center + 3.0 * wide + 0.5).min(length);
-    let weights: Vec<f64> = (first..end).map(|x| filter((x as f64 - center + 0.5) / wide)).collect();
-    let sum: f64 = weights.iter().sum();
-    (first, weights.iter().map(|weight| to_whole((weight / sum * f64::from(1 << 22)).round())).collect())
+/// Resizes an image to (width, height) by Lanczos' filter with a support of three pixels, as Pillow does.
+pub fn lanczos(image: DecodedImage, to: (usize, usize)) -> DecodedImage {
+    let DecodedImage { width, height, rgb } = image;
+    DecodedImage { width: to.0, height: to.1, rgb: Pillow::Lanczos.resize(rgb, 3, (width, height), to) }
+}
+
+/// [`lanczos`] of a mask of (width, height).
+pub fn lanczos_mask(mask: &[u8], from: (usize, usize), to: (usize, usize)) -> Vec<u8> {
+    Pillow::Lanczos.resize(mask.to_vec(), 1, from, to)
+}
+
+/// Resizes a mask of (width, height) by Pillow's bicubic filter.
+pub fn bicubic_mask(mask: &[u8], from: (usize, usize), to: (usize, usize)) -> Vec<u8> {
+    Pillow::Bicubic.resize(mask.to_vec(), 1, from, to)
 }
 
 /// Reduces an image mask (H, W) to the latents' size by nearest sampling: true for values of at least 0.5 at

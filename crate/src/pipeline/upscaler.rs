@@ -10,6 +10,7 @@ use crate::gpu::KernelConfig;
 use crate::model::{UpscalerError, UpscalerNet};
 use crate::num::{to_byte, to_index};
 use crate::plan::{UPSCALER, upscaler, upscaler_strip};
+use crate::sentence::sentence;
 use crate::weights::TensorFile;
 use std::collections::HashMap;
 
@@ -143,8 +144,8 @@ impl<'a> Enlarger<'a> {
         let enlarged = runner.compute_cancellable("enlarged", on_portion).await?;
         if enlarged.iter().any(|value| !value.is_finite()) {
             let layer = runner.find_non_finite().await?;
-            let hint = "its file may be damaged".into();
-            return Err(PipelineError::NotFinite { when: "upscaling".into(), network: "upscaler", layer, hint });
+            let (when, hint) = (sentence!("image.at_upscaling"), sentence!("image.hint_upscaler"));
+            return Err(PipelineError::NotFinite { when, network: sentence!("image.upscaler"), layer, hint });
         }
         self.runner = Some((size, runner));
         let (width, height, row) = (tile.width * scale, tile.height * scale, 3 * size[0] * scale);

@@ -11,6 +11,7 @@ use crate::device::Runner;
 use crate::gpu::GpuError;
 use crate::num::host_len;
 use crate::samplers::TorchNoise;
+use crate::sentence::sentence;
 
 /// Height and width of the latents that a map is fitted on.
 const FIT_SIZE: usize = 8;
@@ -62,8 +63,8 @@ impl Session {
             let pixels = self.decode_one(decoder, latent, on_progress).await?;
             if pixels.iter().any(|value| !value.is_finite()) {
                 let layer = decoder.find_non_finite().await?;
-                let hint = "try another VAE; this one may be damaged".into();
-                return Err(PipelineError::NotFinite { when: "decoding".into(), network: "VAE", layer, hint });
+                let (when, hint) = (sentence!("image.at_decoding"), sentence!("image.hint_vae"));
+                return Err(PipelineError::NotFinite { when, network: sentence!("image.decoder"), layer, hint });
             }
             images.extend(pixels);
             report(Stage::Decode, index + 1, batch, None)?;

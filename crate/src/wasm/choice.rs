@@ -5,6 +5,7 @@ use super::device::{Device, cpu};
 use super::engine::Engine;
 use crate::device;
 use crate::gpu::{Gpu, KernelConfig};
+use crate::num::to_count;
 use crate::pipeline::Recipe;
 use js_sys::Reflect;
 use std::rc::Rc;
@@ -15,6 +16,13 @@ impl Engine {
     /// Opens the GPU and returns its [`GpuInfo`](crate::gpu::GpuInfo).
     pub async fn gpu(&self) -> Result<JsValue, JsValue> {
         to_js(self.device().await?.gpu.info())
+    }
+
+    /// Chooses the storage of the weights of models that are opened from now on: `auto`, by the bytes that the device is
+    /// likely to have (no limit without), or `f16`, `q8` or `q4`.
+    pub fn choose_weights(&self, choice: JsValue, memory: Option<f64>) -> Result<(), JsValue> {
+        self.chosen_weights.set((from_js("the choice of weights", choice)?, memory.map(to_count)));
+        Ok(())
     }
 
     /// Chooses the device of models that are opened from now on, `gpu` or `cpu`, and opens it.

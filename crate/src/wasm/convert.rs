@@ -33,5 +33,8 @@ pub fn failure_said(kind: &str, sentence: Sentence) -> JsValue {
 /// Returns a pipeline error as a JavaScript object.
 #[cfg(feature = "engine")]
 pub fn refused(error: PipelineError) -> JsValue {
-    failure(error.kind(), error.to_string())
+    match error.sentence() {
+        Some(sentence) => failure_said(error.kind(), sentence),
+        None => failure(error.kind(), error.to_string()),
+    }
 }

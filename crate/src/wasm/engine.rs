@@ -5,11 +5,12 @@ use super::device::Device;
 use super::sources::Place;
 use super::types::{GeneratedInfo, ModelInfo, PreviewInfo, ProgressInfo};
 use crate::formats::ByteSource;
-use crate::gpu::{RooflinePeak, Tuning};
+use crate::gpu::{KernelConfig, RooflinePeak, Tuning, WeightChoice};
+use crate::model::Component;
 use crate::pipeline::{
-    Channels, DecodedImage, Embedding, Enlarger, Folder, GenerateInputs, GeneratedImages, Model, PipelineError,
-    Preview, Progress, Recipe, RecipeDraft, Session, Stage, Tiling, UpscalerFile, denoise_seconds_left, encode_png,
-    is_named, read_image,
+    Channels, DecodedImage, Embedding, Enlarger, Folder, GenerateInputs, GeneratedImages, MaskedArea, Model,
+    PipelineError, Preview, Progress, Recipe, RecipeDraft, Session, Stage, Tiling, UpscalerFile, WeightStorage,
+    denoise_seconds_left, encode_png, is_named, read_image,
 };
 use crate::program::{ParseProgramError, Program};
 use crate::text::{Tokenizer, Wildcards, fill, read_styles};
@@ -42,6 +43,8 @@ pub struct Engine {
     pub(super) device: RefCell<Option<Device>>,
     /// Whether models are opened on the CPU.
     pub(super) on_cpu: Cell<bool>,
+    /// Chosen storage of weights, and the bytes that the device is likely to have for images.
+    pub(super) chosen_weights: Cell<(WeightChoice, Option<u64>)>,
     /// Floating-point operations per second of the CPU, once measured.
     pub(super) cpu_speed: Cell<Option<f64>>,
     /// Whether untuned kernels are tuned before the first image.
@@ -98,7 +101,8 @@ impl Engine {
 
     /// Generates a recipe's image, or the first of its batch. `on_progress` receives each step, with a
     /// `preview` if requested; `init` holds the RGBA pixels of the img2img input if the recipe has a
-    /// `denoise`, and `mask` those of the mask if it is `masked`.
+    /// `denoise`, and `mask` those of the mask if it is `masked`. With a `masked_area` both have a width of their own,
+    /// `init_width`.
     pub async fn generate(
         &self,
         recipe: JsValue,
@@ -106,22 +110,40 @@ impl Engine {
         init: Option<Vec<u8>>,
         mask: Option<Vec<u8>>,
         preview: bool,
+        init_width: Option<usize>,
     ) -> Result<JsValue, JsValue> {
         let recipe: Recipe = from_js("the recipe", recipe)?;
-        let init = init.map(|rgba| {
-            let rgb = rgba.chunks_exact(4).flat_map(|pixel| &pixel[..3]);
-            rgb.map(|&value| f32::from(value) / 127.5 - 1.0).collect::<Vec<f32>>()
-        });
-        let mask = mask.map(|rgba| {
-            let gray = |pixel: &[u8]| pixel[..3].iter().map(|&value| f32::from(value)).sum::<f32>() / 765.0;
-            rgba.chunks_exact(4).map(gray).collect::<Vec<f32>>()
-        });
+        let area = match (recipe.masked_area.filter(|_| recipe.masked), &init, &mask) {
+            (Some(settings), Some(init), Some(mask)) => {
+                let image = |rgba: &[u8]| decoded(rgba, init_width.unwrap_or(recipe.width));
+                let size = (recipe.width, recipe.height);
+                Some(MaskedArea::new(image(init), &image(mask), settings, size).map_err(refused)?)
+            }
+            _ => None,
+        };
+        let multiple = self.opened.borrow().as_ref().map_or(8, |opened| opened.session.model.size_multiple());
+        let init = match &area {
+            Some(area) => Some(area.start().rgb),
+            None => init.map(|rgba| decoded(&rgba, recipe.width).rgb),
+        };
+        let init = init.map(|rgb| rgb.iter().map(|&value| f32::from(value) / 127.5 - 1.0).collect::<Vec<f32>>());
+        let mask = match &area {
+            Some(area) => Some(area.start_mask(multiple)),
+            None => mask.map(|rgba| {
+                let gray = |pixel: &[u8]| pixel[..3].iter().map(|&value| f32::from(value)).sum::<f32>() / 765.0;
+                rgba.chunks_exact(4).map(gray).collect::<Vec<f32>>()
+            }),
+        };
         let started = js_sys::Date::now();
         let generate = async |opened: &mut Opened| {
             self.cancel_requested.set(false);
             self.draw(opened, &recipe, (init.as_deref(), mask.as_deref(), preview), &on_progress).await
         };
         let generated = self.with_model(generate).await?.map_err(refused)?;
+        let generated = match area {
+            Some(area) => area.pasted(generated),
+            None => generated,
+        };
         images_to_js(&recipe, generated, (js_sys::Date::now() - started) / 1000.0)
     }
 
@@ -140,8 +162,7 @@ impl Engine {
         let upscaler = self.upscaler(&|known, _| known == sha256).await.map_err(refused)?;
         let upscaler = upscaler.ok_or_else(|| refused(PipelineError::NoUpscaler(sha256.clone())))?;
         let (device, config) = self.chosen_device().await?;
-        let rgb: Vec<u8> = rgba.chunks_exact(4).flat_map(|pixel| &pixel[..3]).copied().collect();
-        let image = DecodedImage { width, height: rgb.len() / 3 / width.max(1), rgb };
+        let image = decoded(&rgba, width);
         let on_tile = &mut |step, steps| {
             let progress = ProgressInfo { stage: Stage::Upscale, step, steps, seconds_left: None };
             if let Ok(progress) = to_js(&progress) {
@@ -214,8 +235,12 @@ impl Engine {
 impl Engine {
     /// Replaces the open model.
     async fn set_model(&self, model: Model) -> Result<JsValue, JsValue> {
-        let info = ModelInfo::of(&model);
         let (device, config) = self.chosen_device().await?;
+        let (chosen, memory) = self.chosen_weights.get();
+        let storage = WeightStorage::choose(&model, &config, chosen, memory).map_err(refused)?;
+        let config = KernelConfig { weights: storage.weights, ..config };
+        let fingerprint = model.checkpoint.fingerprint(Component::Unet).await.map_err(|error| refused(error.into()))?;
+        let info = ModelInfo::of(&model, storage, fingerprint);
         let mut session = Session::new(device, config, model);
         session.tuning_enabled = self.tuning_enabled.clone();
         wasm_bindgen_futures::spawn_local(session.warm_up());
@@ -238,13 +263,15 @@ impl Engine {
         let previous = opened.session.gpu().cloned();
         let is_previous = |device: &Device| previous.as_ref().is_some_and(|gpu| Rc::ptr_eq(&device.gpu, gpu));
         if let Some(device) = self.device.borrow().as_ref().filter(|device| is_previous(device)) {
-            opened.session.config = device.config.clone();
+            let weights = opened.session.config.weights;
+            opened.session.config = KernelConfig { weights, ..device.config.clone() };
         }
         let result = work(&mut opened).await;
         // The session recreates a lost device, tunes an untuned one and disables f16 math that overflows.
         let mut device = self.device.borrow_mut();
         if let Some(gpu) = opened.session.gpu().filter(|_| device.as_ref().is_none_or(is_previous)) {
-            *device = Some(Device { gpu: gpu.clone(), config: opened.session.config.clone() });
+            let config = KernelConfig { weights: WeightChoice::Auto, ..opened.session.config.clone() };
+            *device = Some(Device { gpu: gpu.clone(), config });
         }
         if opened.id == self.models_opened.get() {
             *self.opened.borrow_mut() = Some(opened);
@@ -357,6 +384,12 @@ impl Opened {
         self.adapters.insert(sha256.into(), loaded.clone());
         Ok(Some(loaded))
     }
+}
+
+/// Returns RGBA pixels as an image.
+fn decoded(rgba: &[u8], width: usize) -> DecodedImage {
+    let rgb: Vec<u8> = rgba.chunks_exact(4).flat_map(|pixel| &pixel[..3]).copied().collect();
+    DecodedImage { width, height: rgb.len() / 3 / width.max(1), rgb }
 }
 
 /// Returns a preview image as `{width, height, rgba}`.

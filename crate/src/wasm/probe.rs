@@ -4,10 +4,11 @@ use super::convert::{failure, from_js, refused, to_js};
 use super::device::{Device, cpu};
 use super::engine::{Engine, Opened};
 use crate::device;
-use crate::gpu::{KernelConfig, Runner, Style, TileChoice, Winograd};
-use crate::ops::Op;
+use crate::gpu::{F16_VARIANT, KernelConfig, Runner, Style, TileChoice, Winograd};
+use crate::num::to_f32;
+use crate::ops::{Matmul, Op, Prologue, Storage};
 use crate::pipeline::{Network, PipelineError, Recipe, Shape};
-use crate::plan::{Builder, Plan, interpret};
+use crate::plan::{Builder, Layout, Plan, interpret};
 use js_sys::{Array, Float32Array, Object, Reflect};
 use std::collections::BTreeMap;
 use wasm_bindgen::prelude::*;
@@ -66,6 +67,53 @@ impl Engine {
         Reflect::set(&result, &"cpu".into(), &Float32Array::from(on_cpu.as_slice()))?;
         let mut input = |name: &str| name[1..].parse::<usize>().ok().map(|i| inputs[i].clone());
         let definition = interpret(&plan, &mut input, &scalars).map_err(|error| refused(error.into()))?;
+        Reflect::set(&result, &"definition".into(), &Float32Array::from(definition["y"].as_slice()))?;
+        Ok(result.into())
+    }
+
+    /// Runs a product whose second input, a matrix, is stored as `storage`, with its kernels in every tile shape and with
+    /// its definition: `{definition, cpu, untiled, tiled 0, …}`.
+    pub async fn probe_product(
+        &self,
+        op: JsValue,
+        shapes: JsValue,
+        inputs: Array,
+        storage: JsValue,
+    ) -> Result<JsValue, JsValue> {
+        let op: Op = from_js("the operation", op)?;
+        let shapes: Vec<Vec<usize>> = from_js("the shapes", shapes)?;
+        let storage: Storage = from_js("the storage", storage)?;
+        let mut inputs: Vec<Vec<f32>> =
+            inputs.iter().map(|data| Float32Array::unchecked_from_js(data).to_vec()).collect();
+        inputs[1] = storage.rounded(&inputs[1]);
+        if let Op::Matmul(Matmul { prologue: Prologue::LayerNorm { .. }, .. }) = op {
+            // The last input is the product of the norm's scale and the matrix.
+            let sum = |row: &[f32]| row.iter().zip(&inputs[2]).map(|(a, b)| f64::from(a * b)).sum();
+            inputs[3] = inputs[1].chunks_exact(inputs[2].len()).map(|row| to_f32(sum(row))).collect();
+        }
+        let mut builder = Builder::new("probe");
+        let ids = shapes.iter().enumerate().map(|(i, shape)| match i {
+            1 => builder.weight("x1", shape, Layout::Plain),
+            _ => builder.input(&format!("x{i}"), shape),
+        });
+        let ids: Vec<_> = ids.collect();
+        let output = builder.push(op, &ids, "probe").map_err(|error| failure("recipe", error.to_string()))?;
+        builder.output("y", output);
+        let plan = builder.finish();
+        let Device { gpu, config } = self.device().await?;
+        let tiled = (0..=F16_VARIANT + 2).map(|at| (format!("tiled {at}"), Style::Tiled, TileChoice::Forced(at)));
+        let variants = tiled.chain([("untiled".to_owned(), Style::Untiled, TileChoice::Rule)]);
+        let gpu = device::Device::from(gpu);
+        let variants = variants.map(|(name, style, tiles)| {
+            (name, gpu.clone(), KernelConfig { style, tiles, f16_math: false, ..config.clone() })
+        });
+        let result = Object::new();
+        for (name, device, config) in variants.chain([("cpu".to_owned(), cpu(), KernelConfig::CPU)]) {
+            let output = run_product(&device, &config, &plan, &inputs, storage).await.map_err(refused)?;
+            Reflect::set(&result, &name.as_str().into(), &Float32Array::from(output.as_slice()))?;
+        }
+        let mut input = |name: &str| name[1..].parse::<usize>().ok().map(|i| inputs[i].clone());
+        let definition = interpret(&plan, &mut input, &[]).map_err(|error| refused(error.into()))?;
         Reflect::set(&result, &"definition".into(), &Float32Array::from(definition["y"].as_slice()))?;
         Ok(result.into())
     }
@@ -134,6 +182,24 @@ impl Engine {
         Reflect::set(&result, &"applied".into(), &to_js(&generated.applied)?)?;
         Ok(result.into())
     }
+}
+
+/// Runs a plan with inputs `x0`, `x2`, …, a weight `x1` and output `y`.
+async fn run_product(
+    device: &device::Device,
+    config: &KernelConfig,
+    plan: &Plan,
+    inputs: &[Vec<f32>],
+    storage: Storage,
+) -> Result<Vec<f32>, PipelineError> {
+    let matrix = device.tensor("x1", inputs[1].len() as u64, storage).await?;
+    matrix.write_at(0, &inputs[1])?;
+    let resident = |name: &str| (name == "x1").then(|| matrix.clone());
+    let runner = device::Runner::new(device, config, plan, &resident).await?;
+    for (i, data) in inputs.iter().enumerate().filter(|(i, _)| *i != 1) {
+        runner.set(&format!("x{i}"), data)?;
+    }
+    runner.compute_cancellable("y", &mut || Ok(())).await
 }
 
 /// Runs a plan with inputs `x0`, `x1`, … and output `y` on the CPU.

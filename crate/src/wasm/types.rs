@@ -14,10 +14,11 @@ use crate::edit::{
     MergeOptions, MergePart, MergePreview, MetadataChange, MetadataEdit, MetadataPreview, Outcome, Preview, RankRule,
     Rebuilt, Renamed, ResizeOptions, ResizePreview, Strengths, Target, Thinned,
 };
-use crate::gpu::GpuInfo;
+use crate::gpu::{GpuInfo, WeightChoice};
 use crate::pipeline::{
-    AdapterChoice, Applied, EmbeddingChoice, EmbeddingMention, Hires, ImageInfo, Leftover, Mention, Model, Recipe,
-    RecipeDraft, Rng, Stage, UnknownText, Upscaler, Variation, schedule_label,
+    AdapterChoice, Applied, EmbeddingChoice, EmbeddingMention, Hires, ImageInfo, Leftover, MaskedAreaSettings, Mention,
+    Model, Recipe, RecipeDraft, Rng, Stage, StorageNeed, UnknownText, Upscaler, Variation, WeightStorage,
+    schedule_label,
 };
 use crate::program::Program;
 use crate::samplers::{SamplerKind, SigmaSpacing, WebUiSettings};
@@ -54,11 +55,15 @@ pub struct ModelInfo {
     pub spaced: Vec<String>,
     /// Samplers that add noise in each step (eta).
     pub fresh: Vec<String>,
+    /// How its weights are stored.
+    pub storage: WeightStorage,
+    /// Hash by which the denoiser's files are recognized.
+    pub fingerprint: String,
 }
 
 impl ModelInfo {
-    /// Describes a model.
-    pub fn of(model: &Model) -> ModelInfo {
+    /// Describes a model with weights that are stored like this.
+    pub fn of(model: &Model, storage: WeightStorage, fingerprint: String) -> ModelInfo {
         let names = |predicate: fn(SamplerKind) -> bool| {
             SamplerKind::ALL.into_iter().filter(|kind| predicate(*kind)).map(|kind| kind.name().into()).collect()
         };
@@ -75,6 +80,8 @@ impl ModelInfo {
             schedules: SigmaSpacing::ALL.map(ScheduleInfo::of).into(),
             spaced: names(SamplerKind::has_sigma_spacing),
             fresh: names(SamplerKind::has_eta),
+            storage,
+            fingerprint,
         }
     }
 }
@@ -322,6 +329,7 @@ const RECIPES: &[Declaration] = &[
     AdapterChoice::decl,
     EmbeddingChoice::decl,
     Hires::decl,
+    MaskedAreaSettings::decl,
     Upscaler::decl,
     Rng::decl,
     Program::decl,
@@ -340,6 +348,9 @@ const GENERATION: &[Declaration] = &[
     GpuInfo::decl,
     ModelInfo::decl,
     ScheduleInfo::decl,
+    WeightStorage::decl,
+    StorageNeed::decl,
+    WeightChoice::decl,
     Stage::decl,
     PreviewInfo::decl,
     |_| "type Preview = PreviewInfo & { rgba: Uint8ClampedArray<ArrayBuffer> };".into(),

@@ -13,6 +13,7 @@ use crate::ops::{BLOCK, SUPERBLOCK, Storage};
 use crate::plan::{Layout, Plan, Source, Value};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::rc::Rc;
 
 /// Tensors that are never quantized: few, and what they lose reaches every pixel.
@@ -153,6 +154,18 @@ impl Checkpoint {
         self.shapes.get(name).map(Vec::as_slice)
     }
 
+    /// Returns the files that have tensors of a component.
+    pub(super) fn files_of(&self, component: Component) -> Vec<&TensorFile> {
+        let prefix = format!("{component}.");
+        let mut files: Vec<&TensorFile> = Vec::new();
+        for (_, place) in self.places.iter().filter(|(name, _)| name.starts_with(&prefix)) {
+            if !files.iter().any(|file| std::ptr::eq(*file, place.file.as_ref())) {
+                files.push(&place.file);
+            }
+        }
+        files
+    }
+
     /// Returns the location of a tensor.
     pub(super) fn place(&self, name: &str) -> Result<&Place, WeightsError> {
         let missing = || {
@@ -270,40 +283,84 @@ impl Checkpoint {
         Ok(bytes.filter_map(|(value, storage)| Some((weight_name(value)?, storage.resident(value.numel())))).collect())
     }
 
-    /// Returns the slices in which a tensor is uploaded: (index of the first element, the part of the file's tensor).
-    /// A slice is a range of the outermost axis; transposed tensors and vectors are uploaded whole.
-    fn slices(&self, name: &str) -> Result<Vec<(u64, TensorInfo)>, WeightsError> {
+    /// Returns the number of rows (of the outermost axis) of a tensor and their length; `None` for transposed tensors and
+    /// vectors, which are read whole.
+    fn rows_of(&self, name: &str) -> Result<Option<(usize, u64)>, WeightsError> {
         let Place { tensor, transposed, .. } = self.place(name)?;
-        let (rows, row) = match tensor.shape.as_slice() {
-            [rows, rest @ ..] if !transposed && !rest.is_empty() && tensor.has_whole_rows() => (*rows, numel(rest)),
-            _ => return Ok(vec![(0, tensor.clone())]),
-        };
-        // Whole superblocks, since rows of quantized weights are whole blocks.
-        let rows_per_slice = host_len((self.slice / row.max(1) / SLICE_ROWS * SLICE_ROWS).max(SLICE_ROWS));
-        let slice = |start: usize| (start as u64 * row, tensor.rows(start..rows.min(start + rows_per_slice)));
-        Ok((0..rows).step_by(rows_per_slice).map(slice).collect())
+        Ok(match tensor.shape.as_slice() {
+            [rows, rest @ ..] if !transposed && !rest.is_empty() && tensor.has_whole_rows() => {
+                Some((*rows, numel(rest)))
+            }
+            _ => None,
+        })
     }
 
-    /// Uploads a tensor to `resident`, slice by slice: CPU memory holds one slice at a time. f16 or bf16 elements that
-    /// the file has in the wanted type are not converted to f32.
+    /// Splits a range of rows into slices of a multiple of `multiple` rows, except the last.
+    fn slices(&self, rows: Range<usize>, row: u64, multiple: u64) -> Vec<Range<usize>> {
+        let step = host_len((self.slice / row.max(1) / multiple * multiple).max(multiple));
+        rows.clone().step_by(step).map(|start| start..rows.end.min(start + step)).collect()
+    }
+
+    /// Returns the ranges of rows in which a tensor can be folded: in each storage they begin where a binding may. `None`
+    /// if it has to be folded whole.
+    pub(super) fn fold_slices(&self, name: &str) -> Result<Option<Vec<Range<usize>>>, WeightsError> {
+        let aligned = CONTIGUOUS_SUPERBLOCKS * SUPERBLOCK as u64;
+        let slices = self.rows_of(name)?.map(|(rows, row)| {
+            let shared = 1 << row.trailing_zeros().min(aligned.trailing_zeros());
+            self.slices(0..rows, row, SLICE_ROWS.max(aligned / shared))
+        });
+        Ok(slices)
+    }
+
+    /// Uploads a tensor to `resident`.
     pub(super) async fn fetch(&self, name: &str, layout: Layout, resident: &Tensor) -> Result<(), WeightsError> {
+        match self.rows_of(name)? {
+            Some((rows, _)) => self.fetch_rows(name, 0..rows, layout, resident).await,
+            None => self.fetch_part(self.place(name)?, &self.place(name)?.tensor, layout, 0, resident).await,
+        }
+    }
+
+    /// Uploads some rows of a tensor, slice by slice: CPU memory holds one slice at a time.
+    pub(super) async fn fetch_rows(
+        &self,
+        name: &str,
+        rows: Range<usize>,
+        layout: Layout,
+        resident: &Tensor,
+    ) -> Result<(), WeightsError> {
         let place = self.place(name)?;
+        let row = numel(place.tensor.shape.get(1..).unwrap_or(&[]));
+        // Whole superblocks, since rows of quantized weights are whole blocks.
+        for slice in self.slices(rows.clone(), row, SLICE_ROWS) {
+            let first = (slice.start - rows.start) as u64 * row;
+            self.fetch_part(place, &place.tensor.rows(slice), layout, first, resident).await?;
+        }
+        Ok(())
+    }
+
+    /// Uploads a part of a tensor to `resident` from index `first` on. f16 or bf16 elements that the file has in the
+    /// wanted type are not converted to f32.
+    async fn fetch_part(
+        &self,
+        place: &Place,
+        part: &TensorInfo,
+        layout: Layout,
+        first: u64,
+        resident: &Tensor,
+    ) -> Result<(), WeightsError> {
         let storage = resident.storage();
         let is_same_type = place.scale.is_none()
             && matches!((place.tensor.dtype, storage), (Dtype::F16, Storage::F16) | (Dtype::BF16, Storage::Bf16));
-        if place.transposed {
-            return Ok(resident.write_at(0, &self.read(name, layout).await?)?);
-        }
-        for (first, part) in self.slices(name)? {
-            if is_same_type {
+        match (place.transposed, part.shape.as_slice()) {
+            (true, &[_, columns]) => resident.write_at(first, &transposed(&place.read(part).await?, columns))?,
+            _ if is_same_type => {
                 let failed =
                     |error: std::io::Error| WeightsError::File { file: place.file.name.clone(), source: error.into() };
                 let bytes = part.read_bytes(place.file.source.as_ref()).await.map_err(failed)?;
                 let bits = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
                 resident.write_u16_at(first, &layout.arrange(bits, &part.shape))?;
-            } else {
-                resident.write_at(first, &layout.arrange(place.read(&part).await?, &part.shape))?;
             }
+            _ => resident.write_at(first, &layout.arrange(place.read(part).await?, &part.shape))?,
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use crate::num::{host_len, numel};
 use crate::ops::{Narrow, Storage, Widen};
 use crate::plan::{Builder, Layout, Plan, Source, Value, slots_fit};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Prefix of the names of pristine tensors in the folds' plan.
 pub(super) const PRISTINE: &str = "pristine/";
@@ -69,6 +70,17 @@ impl FoldPlan {
         changes: &Changes,
         stored: &dyn Fn(&str) -> Option<FoldStorage>,
     ) -> Result<FoldPlan, WeightsError> {
+        FoldPlan::of_rows(checkpoint, adapters, changes, stored, None)
+    }
+
+    /// [`FoldPlan::new`] for tensors of which only this number of rows is folded.
+    pub fn of_rows(
+        checkpoint: &Checkpoint,
+        adapters: &[&LoadedAdapter],
+        changes: &Changes,
+        stored: &dyn Fn(&str) -> Option<FoldStorage>,
+        rows: Option<usize>,
+    ) -> Result<FoldPlan, WeightsError> {
         let mut builder = Builder::new("folds");
         let mut scalars: Vec<(usize, Component, String)> = Vec::new();
         for (name, deltas) in changes {
@@ -91,10 +103,11 @@ impl FoldPlan {
                 );
                 return Err(error(*adapter, reason));
             }
-            let matrix = match shape {
+            let mut matrix = match shape {
                 &[outputs, inputs, height, width] => vec![outputs, host_len(numel(&[inputs, height, width]))],
                 other => other.to_vec(),
             };
+            matrix[0] = rows.unwrap_or(matrix[0]);
             let mut value = builder.weight(&format!("{PRISTINE}{name}"), &matrix, Layout::Ohwi);
             if storage.pristine != Storage::F32 {
                 value = builder.push(Widen {}, &[value], name)?;
@@ -131,9 +144,22 @@ impl FoldPlan {
     }
 }
 
+/// Returns the ranges of rows in which these changes of a tensor are folded one after the other; `None` if it is folded
+/// whole.
+pub(super) fn fold_slices(
+    checkpoint: &Checkpoint,
+    name: &str,
+    deltas: &[(usize, &Delta)],
+) -> Result<Option<Vec<Range<usize>>>, WeightsError> {
+    match deltas.iter().all(|(_, delta)| delta.change.row_factor().is_some()) {
+        true => checkpoint.fold_slices(name),
+        false => Ok(None),
+    }
+}
+
 /// Returns the GPU memory, in bytes, that these adapters need besides the weights of the plans that they change. If
-/// memory is saved, the tensors are folded one after the other, only those of the plans, and with temporaries in an arena
-/// of these sizes where they fit.
+/// memory is saved, the tensors are folded one after the other, by rows if possible, only those of the plans, and with
+/// temporaries in an arena of these sizes where they fit.
 pub fn fold_bytes(
     checkpoint: &Checkpoint,
     adapters: &[&LoadedAdapter],
@@ -163,8 +189,10 @@ pub fn fold_bytes(
     let mut most = 0;
     for (name, deltas) in all.into_iter().filter(|(name, _)| folded.contains_key(name.as_str())) {
         let storage = FoldStorage { pristine: checkpoint.lossless(&name)?, folded: folded[name.as_str()] };
+        // No slice has more rows than the first.
+        let rows = fold_slices(checkpoint, &name, &deltas)?.and_then(|slices| Some(slices.first()?.len()));
         let one = Changes::from([(name, deltas)]);
-        let folds = FoldPlan::new(checkpoint, adapters, &one, &|_| Some(storage))?;
+        let folds = FoldPlan::of_rows(checkpoint, adapters, &one, &|_| Some(storage), rows)?;
         let own = folds.bytes(&|_| (!storage.is_in_place()).then_some(storage.pristine), config);
         let temporaries = if slots_fit(&folds.plan, arena) { 0 } else { Arena::bytes(&[&folds.plan], config) };
         most = most.max(own + temporaries);

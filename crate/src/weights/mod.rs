@@ -6,6 +6,7 @@
 //! copies: pristine tensors are read again from their file (streamed.rs).
 
 mod checkpoint;
+mod fingerprint;
 mod folds;
 mod streamed;
 
@@ -13,7 +14,7 @@ pub use checkpoint::{Checkpoint, TensorFile};
 pub use folds::fold_bytes;
 pub use streamed::FoldTarget;
 
-use crate::adapters::{self, Adapter, Delta, PeftConfigs, Strengths};
+use crate::adapters::{self, Adapter, Delta, FactorData, PeftConfigs, Strengths};
 use crate::device::{Device, DeviceError, Runner, Tensor};
 use crate::formats::FormatError;
 use crate::gpu::{GpuError, KernelConfig};
@@ -28,7 +29,7 @@ use std::collections::{BTreeMap, HashMap};
 #[expect(missing_docs, reason = "each variant's message says what its fields are")]
 pub enum WeightsError {
     /// File that cannot be read.
-    #[error("{file}: {source}")]
+    #[error("`{file}`: {source}")]
     File { file: String, source: FormatError },
     /// Tensor that is missing from the model's files.
     #[error("the model's {component} files have no tensor `{name}`: they are incomplete or of another architecture")]
@@ -306,7 +307,10 @@ impl Weights {
         let mut factors = HashMap::new();
         for (index, loaded) in adapters.iter().enumerate() {
             for delta in &loaded.adapter.deltas {
-                factors.extend(upload_factors(device, loaded, index, delta).await?);
+                for (name, data) in read_factors(loaded, index, delta).await? {
+                    let tensor = device.upload(&name, &data).await?;
+                    factors.insert(name, tensor);
+                }
             }
         }
         // Tensors changed by other adapters are restored by now and need no copy.
@@ -329,13 +333,8 @@ impl Weights {
     }
 }
 
-/// Uploads the factors of a change by the adapter with this index, by their names in the folds' plan.
-async fn upload_factors(
-    device: &Device,
-    loaded: &LoadedAdapter,
-    index: usize,
-    delta: &Delta,
-) -> Result<HashMap<String, Tensor>, WeightsError> {
+/// Reads the factors of a change by the adapter with this index, by their names in the folds' plan.
+async fn read_factors(loaded: &LoadedAdapter, index: usize, delta: &Delta) -> Result<FactorData, WeightsError> {
     let numbers = delta
         .read(loaded.file.source.as_ref(), &loaded.file.header)
         .await
@@ -345,11 +344,6 @@ async fn upload_factors(
         let reason = format!("its change of `{}` contains NaN or Inf, which would corrupt every image", delta.tensor());
         return Err(WeightsError::Delta { adapter: loaded.file.name.clone(), reason });
     }
-    let mut factors = HashMap::new();
-    for (key, data) in delta.prepare(&numbers) {
-        let name = format!("{}{key}", prefix(index));
-        let tensor = device.upload(&name, &data).await?;
-        factors.insert(name, tensor);
-    }
-    Ok(factors)
+    let prepared = delta.prepare(&numbers).into_iter();
+    Ok(prepared.map(|(key, data)| (format!("{}{key}", prefix(index)), data)).collect())
 }

@@ -1,14 +1,15 @@
 //! Folds that save memory: tensor by tensor, from the files. Neither pristine tensors nor factors stay in memory, so that
 //! each change of strength reads both again. A quantized tensor is folded from the file's numbers and rounded once.
 
-use super::folds::{Changes, FoldPlan, FoldStorage, PRISTINE, changes};
-use super::{Applied, Checkpoint, LoadedAdapter, Strength, Weights, WeightsError, upload_factors};
+use super::folds::{Changes, FoldPlan, FoldStorage, PRISTINE, changes, fold_slices, prefix};
+use super::{Applied, Checkpoint, LoadedAdapter, Strength, Weights, WeightsError, read_factors};
 use crate::adapters::Delta;
 use crate::device::{Arena, Device, Runner, Tensor};
 use crate::gpu::KernelConfig;
 use crate::model::{Component, block};
 use crate::plan::Layout;
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 
 /// What tensors are folded with, one by one.
 pub struct FoldTarget<'a> {
@@ -69,9 +70,8 @@ impl Weights {
                     self.streamed.remove(name);
                 }
                 Some(deltas) => {
-                    let change = Changes::from([(name.clone(), deltas.clone())]);
                     let strength = |index: usize, component, block: &str| adapters[index].1.at(component, block);
-                    target.fold(&loaded, &change, &strength, &tensor).await?;
+                    target.fold(&loaded, name, deltas, &strength, &tensor).await?;
                     self.streamed.insert(name.clone(), record(name).unwrap_or_default());
                 }
             }
@@ -86,42 +86,85 @@ impl Weights {
 }
 
 impl FoldTarget<'_> {
-    /// Folds the changes of one tensor into its pristine values from the file, and writes the sum to `folded`.
+    /// Folds the changes of one tensor into its pristine values from the file, by rows if possible, and writes the sum to
+    /// `folded`.
     async fn fold(
         &self,
         adapters: &[&LoadedAdapter],
-        change: &Changes<'_>,
+        name: &str,
+        deltas: &[(usize, &Delta)],
         strength: &dyn Fn(usize, Component, &str) -> f32,
         folded: &Tensor,
     ) -> Result<(), WeightsError> {
-        for (name, deltas) in change {
-            let storage = FoldStorage { pristine: self.checkpoint.lossless(name)?, folded: folded.storage() };
-            let FoldPlan { plan, scalars } = FoldPlan::new(self.checkpoint, adapters, change, &|_| Some(storage))?;
-            let pristine = match storage.is_in_place() {
-                true => folded.clone(),
-                false => self.device.tensor(name, folded.len(), storage.pristine).await?,
-            };
-            self.checkpoint.fetch(name, Layout::Ohwi, &pristine).await?;
-            let mut factors = HashMap::new();
-            for (index, delta) in deltas {
-                factors.extend(upload_factors(self.device, adapters[*index], *index, delta).await?);
+        let mut numbers = HashMap::new();
+        for (index, delta) in deltas {
+            numbers.extend(read_factors(adapters[*index], *index, delta).await?);
+        }
+        let rows = self.checkpoint.shape(name).map_or(0, |shape| shape[0]);
+        let slices = fold_slices(self.checkpoint, name, deltas)?;
+        // Factors that all slices read are uploaded once.
+        let by_row: Vec<String> = match &slices {
+            Some(_) => deltas.iter().filter_map(|(index, delta)| row_factor(*index, delta)).collect(),
+            None => Vec::new(),
+        };
+        let mut factors = HashMap::new();
+        for (factor, data) in numbers.iter().filter(|(factor, _)| !by_row.contains(*factor)) {
+            factors.insert(factor.clone(), self.device.upload(factor, data).await?);
+        }
+        for slice in slices.unwrap_or_else(|| vec![0..rows]) {
+            for factor in &by_row {
+                factors.remove(factor);
+                let row = numbers[factor].len() / rows.max(1);
+                let data = &numbers[factor][slice.start * row..slice.end * row];
+                factors.insert(factor.clone(), self.device.upload(factor, data).await?);
             }
-            let resident = |tensor: &str| match tensor.strip_prefix(PRISTINE) {
-                Some(_) => Some(pristine.clone()),
-                None if tensor == name => Some(folded.clone()),
-                None => factors.get(tensor).cloned(),
-            };
-            let runner = match self.arena.filter(|arena| arena.fits(&plan)) {
-                Some(arena) => Runner::with_arena(self.device, &plan, &resident, arena).await?,
-                None => Runner::new(self.device, self.config, &plan, &resident).await?,
-            };
-            let scalars: Vec<f32> =
-                scalars.iter().map(|(index, component, block)| strength(*index, *component, block)).collect();
-            runner.set_scalars(&scalars);
-            runner.run()?;
-            // Otherwise the memory of many folds would be in use at once.
-            self.device.finished().await?;
+            self.fold_rows(adapters, (name, deltas), (rows, slice), strength, (&factors, folded)).await?;
         }
         Ok(())
     }
+
+    /// Folds some of the `rows` of a tensor with the factors of these rows.
+    async fn fold_rows(
+        &self,
+        adapters: &[&LoadedAdapter],
+        (name, deltas): (&str, &[(usize, &Delta)]),
+        (rows, slice): (usize, Range<usize>),
+        strength: &dyn Fn(usize, Component, &str) -> f32,
+        (factors, folded): (&HashMap<String, Tensor>, &Tensor),
+    ) -> Result<(), WeightsError> {
+        let storage = FoldStorage { pristine: self.checkpoint.lossless(name)?, folded: folded.storage() };
+        let change = Changes::from([(name.to_owned(), deltas.to_vec())]);
+        let FoldPlan { plan, scalars } =
+            FoldPlan::of_rows(self.checkpoint, adapters, &change, &|_| Some(storage), Some(slice.len()))?;
+        let row = folded.len() / (rows as u64).max(1);
+        let part = folded.part(slice.start as u64 * row, slice.len() as u64 * row);
+        let pristine = match storage.is_in_place() {
+            true => part.clone(),
+            false => self.device.tensor(name, part.len(), storage.pristine).await?,
+        };
+        match slice.len() == rows {
+            true => self.checkpoint.fetch(name, Layout::Ohwi, &pristine).await?,
+            false => self.checkpoint.fetch_rows(name, slice, Layout::Ohwi, &pristine).await?,
+        }
+        let resident = |tensor: &str| match tensor.strip_prefix(PRISTINE) {
+            Some(_) => Some(pristine.clone()),
+            None if tensor == name => Some(part.clone()),
+            None => factors.get(tensor).cloned(),
+        };
+        let runner = match self.arena.filter(|arena| arena.fits(&plan)) {
+            Some(arena) => Runner::with_arena(self.device, &plan, &resident, arena).await?,
+            None => Runner::new(self.device, self.config, &plan, &resident).await?,
+        };
+        let scalars: Vec<f32> =
+            scalars.iter().map(|(index, component, block)| strength(*index, *component, block)).collect();
+        runner.set_scalars(&scalars);
+        runner.run()?;
+        // Otherwise the memory of many folds would be in use at once.
+        Ok(self.device.finished().await?)
+    }
+}
+
+/// Returns the name in the folds' plan of the factor of which a slice of rows reads its rows alone.
+fn row_factor(index: usize, delta: &Delta) -> Option<String> {
+    Some(format!("{}{}", prefix(index), delta.change.row_factor()?))
 }

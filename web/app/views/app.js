@@ -45,29 +45,30 @@ export function appView({ app, session }, send) {
  * @param {Send} send
  */
 export function updateView({ app, jobs }, send) {
-  if (app.stale) {
-    const extra = html`<p>
-      <button class="button small" type="button" id="reload" @click=${() => send({ type: "app/reload" })}>
-        ${t("app.reload")}
+  const busy = jobs.length > 0;
+  const button = (/** @type {"update" | "reload"} */ id, /** @type {string} */ name) =>
+    html`<p>
+      <button
+        class="button small"
+        type="button"
+        id=${id}
+        aria-disabled=${busy ? "true" : "false"}
+        @click=${() => busy || send({ type: `app/${id}` })}
+      >
+        ${name}
       </button>
     </p>`;
-    return messageView({ title: t("app.stale"), message: t("app.stale_says"), severity: "warn", kind: "stale", extra });
+  if (app.stale) {
+    const title = t(app.stale === "published" ? "app.outdated" : "app.stale");
+    const message = `${t("app.stale_says")} ${busy ? t("app.update_busy") : t("app.update_free")}`;
+    return messageView({ title, message, severity: "warn", kind: "stale", extra: button("reload", t("app.reload")) });
   }
   if (!app.update) return nothing;
-  const busy = jobs.length > 0;
-  const extra = html`<p>
-    <button
-      class="button small"
-      type="button"
-      id="update"
-      aria-disabled=${busy ? "true" : "false"}
-      @click=${() => busy || send({ type: "app/update" })}
-    >
-      ${t("app.use_new")}
-    </button>
-  </p>`;
   const message = busy ? t("app.update_busy") : t("app.update_free");
-  return messageView({ title: t("app.update"), message, severity: "good", kind: "update", extra });
+  return messageView({
+    ...{ title: t("app.update"), message, severity: "good", kind: "update" },
+    extra: button("update", t("app.use_new")),
+  });
 }
 
 /** Names that are listed. */

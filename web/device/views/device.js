@@ -5,6 +5,7 @@ import { formatSeconds } from "../../core/format.js";
 import { sizeStep } from "../../select.js";
 import { rich, t } from "../../words.js";
 import { SMALL } from "../state.js";
+import { weightsView } from "./weights.js";
 
 /** @typedef {import("../../types.d.ts").State} State */
 /** @typedef {import("../../types.d.ts").Send} Send */
@@ -19,7 +20,8 @@ const CHOICES = /** @type {const} */ ([
 const LONG = 60;
 
 /** Below the images. @param {State} state @param {Send} send */
-export function deviceView({ device, run }, send) {
+export function deviceView(state, send) {
+  const { device, run } = state;
   const { choice, info } = device;
   const choose = (/** @type {Event} */ { target }) =>
     send({ type: "device/chosen", choice: /** @type {any} */ (/** @type {HTMLSelectElement} */ (target).value) });
@@ -34,7 +36,7 @@ export function deviceView({ device, run }, send) {
           )}
         </select>
       </label>
-      ${info?.reason ? helpView(info.reason) : nothing}
+      ${weightsView(state, send)} ${info?.reason ? helpView(info.reason) : nothing}
     </div>
   `;
 }

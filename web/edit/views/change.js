@@ -3,6 +3,7 @@
 import { html, nothing } from "lit-html";
 import { asksForSomething, isQuick, newName } from "../state.js";
 import { formatBytes } from "../../core/format.js";
+import { canChange } from "../../select.js";
 import { rich, t, word } from "../../words.js";
 import { blocksForm } from "../../inspect/views/blocks.js";
 import { convertForm, extractForm, mergeForm, resizeForm } from "./forms.js";
@@ -16,13 +17,23 @@ import { percent, previewView } from "./preview.js";
 /** @typedef {import("../../types.d.ts").Send} Send */
 /** @typedef {(change: Partial<import("../../types.d.ts").ChangeForm>) => void} Edit */
 
+/** @type {import("../../types.d.ts").Section<import("../../engine/types.d.ts").Report>} */
+export const changeSection = {
+  id: "change",
+  title: "section.change",
+  late: true,
+  of: ({ report }) => (canChange(report) ? report : null),
+  from: ({ report, state }) => [state.look.change, state.files, report],
+  view: (report, { state, entry, send }) => changeView(state, entry, report, send),
+};
+
 /**
  * @param {State} state
  * @param {import("../../types.d.ts").Entry} entry
  * @param {import("../../engine/types.d.ts").Report} report
  * @param {Send} send
  */
-export function changeView(state, entry, report, send) {
+function changeView(state, entry, report, send) {
   const { change } = state.look;
   /** @type {Edit} */
   const edit = (part) => send({ type: "change/edited", change: part });

@@ -30,7 +30,8 @@ const targets = () => TARGETS.map((name) => /** @type {[string, string]} */ ([na
  */
 export function convertForm(form, report, files, edit) {
   const composed = report.algorithms.some((name) => COMPOSED.test(name));
-  const bases = report.algorithms.some((name) => OF_BASE.test(name)) ? checkpoints(files) : [];
+  const ofBase = report.algorithms.filter((name) => OF_BASE.test(name));
+  const bases = ofBase.length ? checkpoints(files) : [];
   return html`<div class="change-form">
     ${select("change-to", t("fact.names"), form.to, [["", t("option.as_are")], ...targets()], (to) =>
       edit({ to: /** @type {Form["to"]} */ (to) }),
@@ -64,6 +65,13 @@ export function convertForm(form, report, files, edit) {
           : nothing
       }
     </div>
+    ${
+      ofBase.length && !bases.length
+        ? html`<p class="fine">
+            ${t("convert.needs_base", { algorithm: ofBase.map((name) => word("algorithm", name)).join(", ") })}
+          </p>`
+        : nothing
+    }
     ${form.toBlocks ? html`<p class="fine">${t("convert.blocks", { blocks: form.toBlocks })}</p>` : nothing}
     ${
       form.without.length

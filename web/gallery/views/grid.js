@@ -2,7 +2,7 @@
 
 import { html, nothing } from "lit-html";
 import { live } from "lit-html/directives/live.js";
-import { MOST_CELLS, axisChoices, axisKinds, blockStudy, freshAxis, ticksOf } from "../../grid.js";
+import { MOST_CELLS, axisChoices, axisKinds, axisOf, blockStudy, freshAxis, notFound, ticksOf } from "../../grid.js";
 import { t } from "../../words.js";
 import { download } from "../../ui/icons.js";
 import { progressView } from "../../generate/views/progress.js";
@@ -16,14 +16,16 @@ import { withName } from "../../generate/views/result.js";
 
 /** @param {State} state @param {Send} send */
 export function gridView(state, send) {
-  const { grid, run, demo, device, axes } = state;
-  const count = ticksOf(state, axes.x).length * ticksOf(state, axes.y).length;
+  const { grid, run, demo, device } = state;
+  const sides = [axisOf(state, "x"), axisOf(state, "y")];
+  const count = sides.reduce((product, axis) => product * ticksOf(state, axis).length, 1);
   const ready =
     device.status === "ready" &&
     (run.status === "idle" || run.live) &&
     demo.catalogue !== null &&
     count > 0 &&
-    count <= MOST_CELLS;
+    count <= MOST_CELLS &&
+    !sides.some((axis) => notFound(state, axis));
   return html`
     <details class="card grid" id="grid" data-testid="grid">
       <summary>
@@ -90,8 +92,8 @@ function studyView(state, send) {
 
 /** @param {State} state @param {"x" | "y"} side @param {string} name @param {Send} send */
 function axisView(state, side, name, send) {
-  const axis = state.axes[side];
-  const other = state.axes[side === "x" ? "y" : "x"].kind;
+  const axis = axisOf(state, side);
+  const other = axisOf(state, side === "x" ? "y" : "x").kind;
   const choices = axisChoices(state, axis.kind);
   const change = (/** @type {Partial<State["axes"]["x"]>} */ change) => send({ type: "axis/changed", side, change });
   const kinds = axisKinds(state).filter(([kind]) => kind === "none" || kind !== other);
@@ -127,21 +129,41 @@ function axisView(state, side, name, send) {
             </div>`
           : axis.kind === "none"
             ? nothing
-            : html`<label class="field">
-                <span>${t("grid.values")} <span class="fine">${t("grid.commas")}</span></span>
-                <input
-                  type="text"
-                  id="values-${side}"
-                  inputmode="text"
-                  autocomplete="off"
-                  .value=${live(axis.text)}
-                  @input=${(/** @type {Event} */ { target }) =>
-                    change({ text: /** @type {HTMLInputElement} */ (target).value })}
-                />
-              </label>`
+            : valuesView(state, side, axis, change)
       }
     </fieldset>
   `;
+}
+
+/**
+ * The values of an axis as they are typed.
+ * @param {State} state
+ * @param {"x" | "y"} side
+ * @param {State["axes"]["x"]} axis
+ * @param {(change: Partial<State["axes"]["x"]>) => void} change
+ */
+function valuesView(state, side, axis, change) {
+  const missing = notFound(state, axis);
+  return html`<label class="field">
+      <span>${t("grid.values")} <span class="fine">${t("grid.commas")}</span></span>
+      <input
+        type="text"
+        id="values-${side}"
+        inputmode="text"
+        autocomplete="off"
+        .value=${live(axis.text)}
+        @input=${(/** @type {Event} */ { target }) => change({ text: /** @type {HTMLInputElement} */ (target).value })}
+      />
+    </label>
+    <p class="fine ${missing ? "over" : ""}">
+      ${
+        axis.kind === "search"
+          ? missing
+            ? t("grid.not_found", { text: missing })
+            : t("grid.search_says")
+          : t("grid.ranges")
+      }
+    </p>`;
 }
 
 /**

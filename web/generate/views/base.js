@@ -2,7 +2,7 @@
 
 import { html, nothing } from "lit-html";
 import { live } from "lit-html/directives/live.js";
-import { t } from "../../words.js";
+import { say, t } from "../../words.js";
 import { byHandle, fileInto, filesInto } from "../../ui/fields.js";
 import { cross } from "../../ui/icons.js";
 
@@ -85,6 +85,7 @@ function farView({ status, error }, send) {
     const input = /** @type {HTMLElement} */ (event.currentTarget).closest(".joined")?.querySelector("input");
     if (input?.value.trim() && status !== "asking") send({ type: "model/far", text: input.value });
   };
+  const said = error && say(error.sentence ?? error.message);
   return html`
     <label class="field" for="far-model"><span>${t("base.web")}</span></label>
     <span class="joined">
@@ -108,7 +109,7 @@ function farView({ status, error }, send) {
         ${t(status === "asking" ? "address.opening" : "address.go")}
       </button>
     </span>
-    ${error ? html`<p class="address-error" role="alert" data-testid="far-model-error">${error.message}</p>` : nothing}
+    ${said ? html`<p class="address-error" role="alert" data-testid="far-model-error">${said}</p>` : nothing}
     <p class="fine" id="far-model-hint">${t("base.web_says")}</p>
   `;
 }

@@ -2,17 +2,19 @@
 
 import { html, nothing } from "lit-html";
 import { live } from "lit-html/directives/live.js";
-import { MOST_SEED, RANDOM_SEED } from "../../form.js";
 import { activeRows } from "../../recipe.js";
-import { sizeStep, upscalers } from "../../select.js";
-import { t, word } from "../../words.js";
+import { sizeStep } from "../../select.js";
+import { t } from "../../words.js";
 import { advancedView } from "./advanced.js";
 import { estimateView } from "../../device/views/device.js";
 import { baseView } from "./base.js";
 import { fewStepsView } from "./few-steps.js";
+import { MOST_PIXELS } from "../options.js";
+import { MOST_SEED, RANDOM_SEED } from "../seed.js";
 import { modelSizes } from "../sizes.js";
-import { choiceField, digitsInto, numberField, numberInput } from "../../ui/fields.js";
+import { digitsInto, numberField, numberInput } from "../../ui/fields.js";
 import { dice, recycle } from "../../ui/icons.js";
+import { optionsView } from "./options.js";
 import { promptView } from "./prompt.js";
 import { stackView } from "./stack.js";
 import { startView } from "./start.js";
@@ -24,7 +26,7 @@ import { insideView } from "../../templates/lazy.js";
 
 /** @param {State} state @param {Send} send */
 export function formView(state, send) {
-  const { form, demo, device, run, start, mask } = state;
+  const { demo, device, run } = state;
   const change = (/** @type {Partial<Form>} */ change) => send({ type: "form/changed", change });
   const ready = device.status === "ready" && (run.status === "idle" || run.live) && demo.catalogue !== null;
   const stacked = activeRows(state).length;
@@ -40,7 +42,7 @@ export function formView(state, send) {
         ${insideView(state.templates, send)}
       </details>
       ${stackView(state, send)} ${fewStepsView(state, change)} ${numbersView(state, change, send)}
-      ${startView(start, mask, form, change, send)} ${advancedView(form, state.base.info, upscalers(state), change)}
+      ${startView(state, change, send)} ${advancedView(state, change)}
       <button class="button primary" id="generate" type="submit" aria-disabled=${ready ? "false" : "true"}>
         ${device.status === "checking" ? t("form.checking") : t("form.generate")}
       </button>
@@ -53,39 +55,21 @@ export function formView(state, send) {
 /** @param {State} state @param {(change: Partial<Form>) => void} change @param {Send} send */
 function numbersView(state, change, send) {
   const { form, base } = state;
-  const missing = form.program === "diffusers" ? (base.info?.web_ui_samplers ?? []) : [];
-  const isOffered = (/** @type {string} */ name) => name === form.sampler || !missing.includes(name);
-  const samplers = base.info?.samplers.filter(isOffered) ?? (form.sampler ? [form.sampler] : []);
   const step = sizeStep(state);
-  const size = { min: step, max: 2048, step };
-  return html`
-    <div class="numbers">
-      ${
-        base.chosen === "demo"
-          ? nothing
-          : html`${sizesView(form, base.info, change)}
-            ${numberField(t("form.width"), "width", form.width, size, change)}
-            ${numberField(t("form.height"), "height", form.height, size, change)}`
-      }
-      ${seedView(state, change, send)}
-      ${numberField(t("form.steps"), "steps", form.steps, { min: 1, max: 100, step: 1 }, change)}
-      ${numberField(
-        t("form.guidance"),
-        "guidance",
-        form.guidance,
-        { min: 0, max: 30, step: 0.5, mode: "decimal" },
-        change,
-      )}
-      ${choiceField(
-        t("form.sampler"),
-        "sampler",
-        form.sampler,
-        samplers.map((name) => [name, word("sampler", name)]),
-        change,
-      )}
-      ${numberField(t("form.batch"), "batch", form.batch, { min: 1, max: 100, step: 1 }, change)}
-    </div>
-  `;
+  const bounds = { min: step, max: MOST_PIXELS, step };
+  // The demo is always drawn at its own size.
+  const size = (/** @type {() => unknown} */ view) => (base.chosen === "demo" ? nothing : view());
+  const special = {
+    width: () =>
+      size(
+        () =>
+          html`${sizesView(form, base.info, change)}
+          ${numberField(t("form.width"), "width", form.width, bounds, change)}`,
+      ),
+    height: () => size(() => numberField(t("form.height"), "height", form.height, bounds, change)),
+    seed: () => seedView(state, change, send),
+  };
+  return html`<div class="numbers">${optionsView("numbers", state, change, special)}</div>`;
 }
 
 /**

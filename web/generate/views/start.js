@@ -1,9 +1,11 @@
 /** The image to start from: a place to drop it, or what was dropped, how far to go from it and where. */
 
-import { html } from "lit-html";
+import { html, nothing } from "lit-html";
 import { live } from "lit-html/directives/live.js";
 import { formatFixed } from "../../core/format.js";
 import { t } from "../../words.js";
+import { OPTIONS } from "../options.js";
+import { optionsView } from "./options.js";
 import { fileInto, numberInto } from "../../ui/fields.js";
 import { cross } from "../../ui/icons.js";
 
@@ -11,13 +13,13 @@ import { cross } from "../../ui/icons.js";
 /** @typedef {import("../../types.d.ts").Send} Send */
 
 /**
- * @param {import("../../types.d.ts").State["start"]} start
- * @param {import("../../types.d.ts").State["mask"]} mask
- * @param {Form} form
+ * @param {import("../../types.d.ts").State} state
  * @param {(change: Partial<Form>) => void} change
  * @param {Send} send
  */
-export function startView(start, mask, { denoise }, change, send) {
+export function startView(state, change, send) {
+  const { start, mask, form } = state;
+  const { denoise } = form;
   if (!start) {
     return html`<div class="slot" id="start" data-drop="start">
       <label class="button small">
@@ -52,9 +54,9 @@ export function startView(start, mask, { denoise }, change, send) {
       <input
         type="range"
         id="denoise"
-        min="0"
-        max="1"
-        step="0.05"
+        min=${OPTIONS.denoise.min}
+        max=${OPTIONS.denoise.max}
+        step=${OPTIONS.denoise.step}
         aria-describedby="denoise-ends"
         .value=${live(String(denoise))}
         @input=${numberInto("denoise", change)}
@@ -62,6 +64,7 @@ export function startView(start, mask, { denoise }, change, send) {
       <span class="fine" id="denoise-ends">${t("start.ends")}</span>
     </label>
     ${maskView(mask, send)}
+    ${mask ? html`<div class="numbers">${optionsView("mask", state, change, {})}</div>` : nothing}
   </div>`;
 }
 

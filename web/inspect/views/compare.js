@@ -13,8 +13,18 @@ import { sentenceView } from "../../ui/text.js";
 
 const FIRST_ROWS = 200;
 
+/** @type {import("../../types.d.ts").Section<import("../../types.d.ts").Entry>} */
+export const compareSection = {
+  id: "compare",
+  title: "section.compare",
+  late: true,
+  of: ({ entry }) => (usable(entry) ? entry : null),
+  from: ({ state, entry }) => [state.look.compared, state.files, entry],
+  view: (entry, { state, send }) => compareView(state, entry, send),
+};
+
 /** @param {State} state @param {import("../../types.d.ts").Entry} entry @param {Send} send */
-export function compareView({ files, look: { compared } }, entry, send) {
+function compareView({ files, look: { compared } }, entry, send) {
   const others = files.filter((other) => other.id !== entry.id && usable(other));
   const other = files.find(({ id }) => id === compared?.id);
   return html`

@@ -8,8 +8,18 @@ import { check, copy, warning } from "../../ui/icons.js";
 /** @typedef {import("../../engine/types.d.ts").Hashes} Hashes */
 /** @typedef {import("../../types.d.ts").Send} Send */
 
+/** @type {import("../../types.d.ts").Section<Hashes>} */
+export const hashesSection = {
+  id: "hashes",
+  title: "section.hashes",
+  late: true,
+  of: ({ report }) => report.hashes,
+  from: ({ report }) => [report.hashes],
+  view: (hashes, { send }) => hashesView(hashes, send),
+};
+
 /** @param {Hashes} hashes @param {Send} send */
-export function hashesView(hashes, send) {
+function hashesView(hashes, send) {
   const { sha256, auto_v1, auto_v2, auto_v3, legacy, claims } = hashes;
   const wrong = claims.filter(({ verdict }) => verdict !== "right");
   return html`

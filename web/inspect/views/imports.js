@@ -1,6 +1,7 @@
 /** What the pickles inside a file would import, if a program ran them: worst first. */
 
 import { html, nothing } from "lit-html";
+import { canChange, some } from "../../select.js";
 import { say, t, word } from "../../words.js";
 import { fixButton } from "./fix.js";
 import { check, stop, warning } from "../../ui/icons.js";
@@ -13,12 +14,21 @@ const MOST = 200;
 const LOOK = { dangerous: "refuse", unknown: "warn", harmless: "good" };
 const ICON = { dangerous: stop, unknown: warning, harmless: check };
 
+/** @type {import("../../types.d.ts").Section<Import[]>} */
+export const importsSection = {
+  id: "pickle",
+  title: "section.safety",
+  of: ({ report }) => some(report.imports),
+  from: ({ report }) => [report],
+  view: (imports, { report, send }) => importsView(imports, canChange(report), send),
+};
+
 /**
  * @param {Import[]} imports
  * @param {boolean} canExport its tensors can be read
  * @param {import("../../types.d.ts").Send} send
  */
-export function importsView(imports, canExport, send) {
+function importsView(imports, canExport, send) {
   const worst = ORDER.find((verdict) => imports.some((row) => row.verdict === verdict)) ?? "harmless";
   return html`
     <section class="card imports" id="pickle" aria-labelledby="pickle-title" data-testid="imports" data-worst=${worst}>

@@ -1,28 +1,15 @@
 /** Act one, Look: a file's report from the verdict down to its raw metadata. */
 
 import { html, nothing } from "lit-html";
-import { guard } from "lit-html/directives/guard.js";
 import { formatBytes } from "../../core/format.js";
-import { canChange, usable, weighableBy } from "../../select.js";
+import { usable } from "../../select.js";
 import { t } from "../../words.js";
-import { safely } from "../../ui/boundary.js";
-import { changeView } from "../../edit/views/change.js";
-import { compareView } from "./compare.js";
-import { hashesView } from "./hashes.js";
-import { importsView } from "./imports.js";
 import { lookButton } from "../../share/views/link.js";
-import { layerView } from "./layer.js";
-import { mapView } from "./map.js";
 import { copy, download } from "../../ui/icons.js";
 import { messageView } from "../../ui/message.js";
-import { metadataView } from "./metadata.js";
-import { leftoversView, modulesView } from "./modules.js";
-import { sectionsView } from "./sections.js";
 import { keepButton } from "../../library/views/library.js";
-import { trainingView } from "./training.js";
-import { tuneView } from "./tune.js";
-import { verdictView } from "./verdict.js";
-import { worksView } from "./works.js";
+import { barView } from "./bar.js";
+import { sectionsView } from "./sections.js";
 
 /** @typedef {import("../../types.d.ts").State} State */
 /** @typedef {import("../../types.d.ts").Send} Send */
@@ -49,7 +36,7 @@ export function lookView(state, entry, send) {
           : nothing
       }
       ${entry.error ? messageView({ title: t("look.failed"), severity: "refuse", ...entry.error }) : nothing}
-      ${entry.report ? reportView(state, entry, entry.report, send) : nothing}
+      ${entry.report ? reportView({ state, entry, report: entry.report, send }) : nothing}
     </section>
   `;
 }
@@ -82,64 +69,8 @@ function toolsView({ id, name, address = "" }, { headers_only, sha256 }, keeps, 
   </p>`;
 }
 
-/**
- * @param {State} state
- * @param {import("../../types.d.ts").Entry} entry
- * @param {import("../../engine/types.d.ts").Report} report
- * @param {Send} send
- */
-function reportView(state, entry, report, send) {
-  const { look, pointed, chosen } = state;
-  const row = report.modules.find(({ path }) => path === look.layer);
-  const layer = row ? layerView(row, look.spectra[row.path], !report.headers_only, send) : nothing;
-  const { training, metadata, loaders, coverage, imports, modules, leftovers, hashes } = report;
-  const { fixes } = entry;
-  const changeable = canChange(report);
-  const scale = { model: weighableBy(state, entry), weighing: look.weighing };
-  // Each part is drawn again only with what it says; a pointer on the map moves the map alone.
-  const part = (/** @type {unknown[]} */ of, /** @type {() => unknown} */ view) =>
-    guard([...of, state.language], () => safely(view));
-  return html`
-    ${sectionsView(report, usable(entry) && state.device.status !== "missing")}
-    ${part([entry, scale.model, scale.weighing], () => verdictView(entry, report, scale, send))}
-    ${imports.length ? part([report], () => importsView(imports, changeable, send)) : nothing}
-    ${loaders.length ? part([loaders, fixes, look.log], () => worksView(report, fixes, look.log, send)) : nothing}
-    ${
-      coverage.some(({ covered }) => covered > 0)
-        ? mapView(
-            report,
-            { pointed, chosen, layer: look.layer },
-            layer,
-            tuneView(state, report, changeable, send),
-            send,
-          )
-        : nothing
-    }
-    ${look.settled ? restView() : nothing}
-  `;
-
-  /** What lies further down comes a moment later, so that no drawing takes long. */
-  function restView() {
-    return html`
-      ${
-        modules.length
-          ? part([modules, state.table, chosen], () => modulesView(report, state.table, chosen, send))
-          : nothing
-      }
-      ${leftovers.length ? part([leftovers], () => leftoversView(leftovers)) : nothing}
-      ${
-        training
-          ? part([training, metadata, state.form.prompt], () => trainingView(training, metadata, state, send))
-          : nothing
-      }
-      ${
-        Object.keys(metadata).length
-          ? part([metadata, state.rawMetadata], () => metadataView(metadata, state, send))
-          : nothing
-      }
-      ${hashes ? part([hashes], () => hashesView(hashes, send)) : nothing}
-      ${changeable ? part([look.change, state.files, report], () => changeView(state, entry, report, send)) : nothing}
-      ${usable(entry) ? part([look.compared, state.files, entry], () => compareView(state, entry, send)) : nothing}
-    `;
-  }
+/** @param {import("../../types.d.ts").Shown} shown */
+function reportView(shown) {
+  const draws = usable(shown.entry) && shown.state.device.status !== "missing";
+  return html`${barView(shown, draws)} ${sectionsView(shown)}`;
 }

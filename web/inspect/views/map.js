@@ -6,7 +6,10 @@
 import { html, nothing, svg } from "lit-html";
 import { formatNumber } from "../../core/format.js";
 import { LIMITS, lanes, blockKeyOf, relative, step } from "../map.js";
+import { canChange } from "../../select.js";
 import { say, t, word } from "../../words.js";
+import { layerView } from "./layer.js";
+import { tuneView } from "./tune.js";
 
 /** @typedef {import("../../engine/types.d.ts").Report} Report */
 /** @typedef {import("../../engine/types.d.ts").Coverage} Block */
@@ -18,6 +21,20 @@ const TILE = 9;
 const TOP = 18;
 const GAP = 5;
 
+/** @type {import("../../types.d.ts").Section<Report>} */
+export const mapSection = {
+  id: "map",
+  title: "section.map",
+  of: ({ report }) => (report.coverage.some(({ covered }) => covered > 0) ? report : null),
+  view: (report, { state, send }) => {
+    const { look, pointed, chosen } = state;
+    const row = report.modules.find(({ path }) => path === look.layer);
+    const layer = row ? layerView(row, look.spectra[row.path], !report.headers_only, send) : nothing;
+    const tune = tuneView(state, report, canChange(report), send);
+    return mapView(report, { pointed, chosen, layer: look.layer }, layer, tune, send);
+  },
+};
+
 /**
  * @param {Report} report
  * @param {Marks} marks
@@ -25,7 +42,7 @@ const GAP = 5;
  * @param {unknown} tune the blocks' sliders
  * @param {Send} send
  */
-export function mapView(report, marks, detail, tune, send) {
+function mapView(report, marks, detail, tune, send) {
   const { coverage, headers_only } = report;
   const parts = [...new Set(coverage.map(({ component }) => component))];
   const shown = parts.filter((part) => coverage.some(({ component, covered }) => component === part && covered > 0));

@@ -15,8 +15,18 @@ const MOST_FIELDS = 200;
 const MOST_LETTERS = 20_000;
 const MOST_RAW = 200_000;
 
+/** @type {import("../../types.d.ts").Section<Metadata>} */
+export const metadataSection = {
+  id: "metadata",
+  title: "metadata.title",
+  late: true,
+  of: ({ report: { metadata } }) => (Object.keys(metadata).length ? metadata : null),
+  from: ({ report, state }) => [report.metadata, state.rawMetadata],
+  view: (metadata, { state, send }) => metadataView(metadata, state, send),
+};
+
 /** @param {Metadata} metadata @param {import("../../types.d.ts").State} state @param {Send} send */
-export function metadataView(metadata, { rawMetadata }, send) {
+function metadataView(metadata, { rawMetadata }, send) {
   const raw = () => JSON.stringify(metadata, null, 2);
   return html`
     <details class="card" id="metadata" data-testid="metadata">

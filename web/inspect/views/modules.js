@@ -3,7 +3,7 @@
 import { html, nothing, svg } from "lit-html";
 import { formatNumber } from "../../core/format.js";
 import { relative } from "../map.js";
-import { tableRows } from "../../select.js";
+import { some, tableRows } from "../../select.js";
 import { t, word } from "../../words.js";
 import { sentenceView } from "../../ui/text.js";
 
@@ -17,13 +17,32 @@ import { sentenceView } from "../../ui/text.js";
 
 const FIRST_ROWS = 100;
 
+/** @type {import("../../types.d.ts").Section<import("../../engine/types.d.ts").Report>} */
+export const modulesSection = {
+  id: "modules",
+  title: "modules.title",
+  late: true,
+  of: ({ report }) => (report.modules.length ? report : null),
+  from: ({ report, state }) => [report.modules, state.table, state.chosen],
+  view: (report, { state, send }) => modulesView(report, state.table, state.chosen, send),
+};
+
+/** @type {import("../../types.d.ts").Section<import("../../engine/types.d.ts").LeftoverRow[]>} */
+export const leftoversSection = {
+  id: "leftovers",
+  late: true,
+  of: ({ report }) => some(report.leftovers),
+  from: ({ report }) => [report.leftovers],
+  view: leftoversView,
+};
+
 /**
  * @param {import("../../engine/types.d.ts").Report} report
  * @param {Table} table
  * @param {string} chosen
  * @param {Send} send
  */
-export function modulesView(report, table, chosen, send) {
+function modulesView(report, table, chosen, send) {
   const rows = tableRows(report, table, chosen);
   const shown = table.all ? rows : rows.slice(0, FIRST_ROWS);
   const columns = columnsOf(report.modules);
@@ -188,7 +207,7 @@ function headerView({ key, name, numeric }, { sort, descending }, send) {
 }
 
 /** @param {import("../../engine/types.d.ts").LeftoverRow[]} leftovers */
-export function leftoversView(leftovers) {
+function leftoversView(leftovers) {
   return html`
     <details class="card" id="leftovers">
       <summary>

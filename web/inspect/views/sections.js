@@ -1,52 +1,48 @@
-/** The report's sections as a bar that stays in sight: a press scrolls there. */
+/** The sections of a report, in their order. */
 
-import { html, nothing } from "lit-html";
-import { canChange } from "../../select.js";
-import { t } from "../../words.js";
-import { byId } from "../../world.js";
+import { html } from "lit-html";
+import { guard } from "lit-html/directives/guard.js";
+import { changeSection } from "../../edit/views/change.js";
+import { safely } from "../../ui/boundary.js";
+import { compareSection } from "./compare.js";
+import { hashesSection } from "./hashes.js";
+import { importsSection } from "./imports.js";
+import { mapSection } from "./map.js";
+import { metadataSection } from "./metadata.js";
+import { leftoversSection, modulesSection } from "./modules.js";
+import { trainingSection } from "./training.js";
+import { verdictSection } from "./verdict.js";
+import { worksSection } from "./works.js";
 
-/**
- * @param {import("../../engine/types.d.ts").Report} report
- * @param {boolean} draws whether images can be made with it
- */
-export function sectionsView(report, draws) {
-  /** @type {[id: string, name: string, there: boolean][]} */
-  const sections = [
-    ["look", t("section.verdict"), true],
-    ["pickle", t("section.safety"), report.imports.length > 0],
-    ["works", t("works.title"), report.loaders.length > 0],
-    ["map", t("section.map"), report.coverage.some(({ covered }) => covered > 0)],
-    ["modules", t("modules.title"), report.modules.length > 0],
-    ["training", t("section.training"), report.training !== null],
-    ["metadata", t("metadata.title"), Object.keys(report.metadata).length > 0],
-    ["hashes", t("section.hashes"), report.hashes !== null],
-    ["change", t("section.change"), canChange(report)],
-    ["compare", t("section.compare"), report.kind === "adapter"],
-  ];
-  const there = sections.filter(([, , there]) => there);
-  return html`
-    <nav class="sections" aria-label=${t("sections.label")}>
-      <ul>
-        ${there.map(([id, name]) => html`<li><button type="button" @click=${() => show(id)}>${name}</button></li>`)}
-        ${
-          draws
-            ? html`<li>
-                <button type="button" class="to-run" @click=${() => show("run")}>${t("section.run")}</button>
-              </li>`
-            : nothing
-        }
-      </ul>
-    </nav>
-  `;
+/** @typedef {import("../../types.d.ts").Shown} Shown */
+
+/** @type {import("../../types.d.ts").Section<any>[]} */
+export const SECTIONS = [
+  verdictSection,
+  importsSection,
+  worksSection,
+  mapSection,
+  modulesSection,
+  leftoversSection,
+  trainingSection,
+  metadataSection,
+  hashesSection,
+  changeSection,
+  compareSection,
+];
+
+/** The sections that a file has. @param {Shown} shown */
+export function sectionsOf(shown) {
+  return SECTIONS.filter(({ of }) => of(shown) !== null);
 }
 
-/** The section's heading takes the focus, so that a screen reader goes on from there. @param {string} id */
-function show(id) {
-  const section = byId(id);
-  if (!section) return;
-  if (section instanceof HTMLDetailsElement) section.open = true;
-  section.scrollIntoView({ block: "start" });
-  const heading = section.querySelector("h2, h3");
-  heading?.setAttribute("tabindex", "-1");
-  if (heading instanceof HTMLElement) heading.focus({ preventScroll: true });
+/** All sections that are drawn so far, each again only with what it says. @param {Shown} shown */
+export function sectionsView(shown) {
+  const { look, language } = shown.state;
+  return SECTIONS.map(({ late, of, from, view }) => {
+    const about = late && !look.settled ? null : of(shown);
+    if (about === null) return null;
+    const drawn = () => safely(() => view(about, shown));
+    return html`${from ? guard([...from(shown), language], drawn) : drawn()}`;
+  });
 }

@@ -15,13 +15,23 @@ const FIRST_TAGS = 30;
 /** Tags, trigger words, folders and sizes on show: a header may list any number of them. */
 const MOST = 200;
 
+/** @type {import("../../types.d.ts").Section<Training>} */
+export const trainingSection = {
+  id: "training",
+  title: "section.training",
+  late: true,
+  of: ({ report }) => report.training,
+  from: ({ report, state }) => [report.training, report.metadata, state.form.prompt],
+  view: (training, { report, state, send }) => trainingView(training, report.metadata, state, send),
+};
+
 /**
  * @param {Training} training
  * @param {import("../../engine/types.d.ts").Report["metadata"]} metadata
  * @param {import("../../types.d.ts").State} state
  * @param {Send} send
  */
-export function trainingView(
+function trainingView(
   { trainer, settings, trigger_words, tags, tag_total, datasets, buckets, preview_key },
   metadata,
   { form },

@@ -3,7 +3,7 @@
 import { html, nothing } from "lit-html";
 import { formatBytes, formatCount, formatNumber, formatSeconds, formatValues } from "../../core/format.js";
 import { advice, fixesOf } from "../fixes.js";
-import { isOtherModel, refused, weighed } from "../../select.js";
+import { isOtherModel, refused, weighableBy, weighed } from "../../select.js";
 import { familyName, language, t, word } from "../../words.js";
 import { fixButton } from "./fix.js";
 import { check, copy, stop, warning } from "../../ui/icons.js";
@@ -17,13 +17,23 @@ import { sentenceView } from "../../ui/text.js";
  * for none, and how far that is
  */
 
+/** @type {import("../../types.d.ts").Section<Report>} */
+export const verdictSection = {
+  id: "look",
+  title: "section.verdict",
+  of: ({ report }) => report,
+  from: ({ state, entry }) => [entry, weighableBy(state, entry), state.look.weighing],
+  view: (report, { state, entry, send }) =>
+    verdictView(entry, report, { model: weighableBy(state, entry), weighing: state.look.weighing }, send),
+};
+
 /**
  * @param {import("../../types.d.ts").Entry} entry
  * @param {Report} report
  * @param {Scale} scale
  * @param {import("../../types.d.ts").Send} send
  */
-export function verdictView(entry, report, scale, send) {
+function verdictView(entry, report, scale, send) {
   const { id } = entry;
   return html`
     <div class="card verdict" data-testid="verdict">

@@ -13,13 +13,22 @@ import { sentenceView } from "../../ui/text.js";
 const LOOK = { applied: "good", partly: "warn", ignored: "refuse", refused: "refuse", unknown: "" };
 const ICON = { applied: check, partly, ignored: warning, refused: stop, unknown: question };
 
+/** @type {import("../../types.d.ts").Section<import("../../engine/types.d.ts").Report>} */
+export const worksSection = {
+  id: "works",
+  title: "works.title",
+  of: ({ report }) => (report.loaders.length ? report : null),
+  from: ({ report, entry, state }) => [report.loaders, entry.fixes, state.look.log],
+  view: (report, { entry, state, send }) => worksView(report, entry.fixes, state.look.log, send),
+};
+
 /**
  * @param {import("../../engine/types.d.ts").Report} report
  * @param {import("../../engine/types.d.ts").Fix[]} fixes
  * @param {import("../../types.d.ts").Look["log"]} log
  * @param {Send} send
  */
-export function worksView(report, fixes, log, send) {
+function worksView(report, fixes, log, send) {
   return html`
     <section class="card works" id="works" aria-labelledby="works-title" data-testid="works">
       <h3 id="works-title">${t("works.title")}</h3>

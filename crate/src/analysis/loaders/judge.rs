@@ -189,7 +189,10 @@ impl<'a> Case<'a> {
         let layers = evidence.groups.iter().zip(evidence.found).zip(&applied).filter(|(_, applied)| **applied);
         let layers: Vec<_> = layers.filter_map(|((group, found), _)| Some((group, found.as_ref()?))).collect();
         let since = active.since(family, &layers).filter(|_| verdict.applied > 0);
-        let version = self.version(since);
+        let version = match path.map_or_else(|| self.applied_later(outcomes.as_slice()), |_| None) {
+            Some(applied) => self.version_later(applied),
+            None => self.version(since),
+        };
         Judgement { verdict: LoaderVerdict { version, ..verdict }, applied }
     }
 
@@ -200,6 +203,26 @@ impl<'a> Case<'a> {
             Some(since) => sentence!("loader.version_since", version = version, date = date, since = since),
             None => sentence!("loader.version", version = version, date = date),
         }
+    }
+
+    /// Returns the number of layers that newer versions apply, if they look up more names.
+    fn applied_later(&self, outcomes: &[KeyOutcome]) -> Option<usize> {
+        let Case { loader, evidence, .. } = *self;
+        let names = loader.later_names_for(&evidence.family.name);
+        let newer = ActiveRules { loader, path: None, names };
+        let layers = outcomes.iter().zip(evidence.groups.iter().zip(evidence.found));
+        let is_new = |(outcome, (group, found)): &(&KeyOutcome, (&Group, &Option<ModuleMatch>))| {
+            !matches!(outcome, KeyOutcome::Applied) && matches!(key_outcome(&newer, group, found), KeyOutcome::Applied)
+        };
+        let gained = layers.filter(is_new).count();
+        (gained > 0).then(|| gained + count_applied(outcomes))
+    }
+
+    /// Returns the version that the rules describe, and how many layers newer ones apply.
+    fn version_later(&self, applied: usize) -> Sentence {
+        let Loader { version, read: date, .. } = self.loader;
+        let total = self.evidence.groups.len();
+        sentence!("loader.version_later", version = version, date = date, applied = applied, total = total)
     }
 
     fn verdict(

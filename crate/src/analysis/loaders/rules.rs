@@ -141,7 +141,8 @@ pub struct LoadPath {
     pub need: Option<String>,
     #[serde(default)]
     drops: Vec<String>,
-    /// Ends of keys, with `*` for the number of a block: each must be there for every block, from 0 on.
+    /// Keys after the first prefix of `names`, with `*` for the number of a block: each must be there for every block,
+    /// from 0 on.
     #[serde(default)]
     every: Vec<String>,
     /// Its log line if a key lacks that text.
@@ -186,11 +187,13 @@ impl LoadPath {
 
     /// Returns the first key that is missing in one of the file's blocks, if the path wants every layer of each.
     pub fn missing(&self, keys: &[&str]) -> Option<String> {
-        let named = |end: &String| keys.iter().filter(|key| matches_glob(key, &format!("*{end}"))).count();
+        let prefix = self.names.iter().flatten().map(|name| name.prefix.as_str()).next().unwrap_or_default();
+        let keys: Vec<&str> = keys.iter().filter_map(|key| key.strip_prefix(prefix)).collect();
+        let named = |key: &String| keys.iter().filter(|found| matches_glob(found, key)).count();
         let blocks = self.every.iter().map(named).max()?;
-        let wanted = (0..blocks.max(1)).flat_map(|block| self.every.iter().map(move |end| (end, block)));
-        let mut wanted = wanted.map(|(end, block)| end.replace('*', &block.to_string()));
-        wanted.find(|end| !keys.iter().any(|key| key.ends_with(end.as_str())))
+        let wanted = (0..blocks.max(1)).flat_map(|block| self.every.iter().map(move |key| (key, block)));
+        let mut wanted = wanted.map(|(key, block)| key.replace('*', &block.to_string()));
+        wanted.find(|key| !keys.contains(&key.as_str()))
     }
 
     /// Returns its log line for such a key.
@@ -225,6 +228,9 @@ pub struct Name {
     families: Option<Vec<String>>,
     /// The version since which it looks these names up.
     pub since: Option<String>,
+    /// Whether only newer versions than the described one look them up.
+    #[serde(default)]
+    later: bool,
     #[serde(default)]
     without: Vec<String>,
     #[serde(default)]
@@ -370,7 +376,12 @@ impl Loader {
 
     /// Returns the names that it looks up for models of this family.
     pub fn names_for(&self, family: &str) -> Vec<&Name> {
-        self.names.iter().filter(|name| name.is_for(family)).collect()
+        self.names.iter().filter(|name| !name.later && name.is_for(family)).collect()
+    }
+
+    /// Returns the names that only newer versions look up for models of this family.
+    pub fn later_names_for(&self, family: &str) -> Vec<&Name> {
+        self.names.iter().filter(|name| name.later && name.is_for(family)).collect()
     }
 
     /// Returns the special code path for a file with these keys, if there is one.

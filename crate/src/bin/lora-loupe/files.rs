@@ -15,17 +15,17 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// The file cannot be opened.
-    #[error("{}: {source}", .path.display())]
+    #[error("`{}`: {source}", .path.display())]
     Open { path: PathBuf, source: std::io::Error },
     /// The URL cannot be read.
     #[error(transparent)]
     Web(#[from] WebError),
     /// The file is damaged.
-    #[error("{}: {source}", .path.display())]
+    #[error("`{}`: {source}", .path.display())]
     Format { path: PathBuf, source: FormatError },
     /// The path is not a supported model.
     #[error(
-        "{} is not a supported model: give a .safetensors checkpoint of Stable Diffusion 1.x, 2.x or XL, \
+        "`{}` is not a supported model: give a .safetensors checkpoint of Stable Diffusion 1.x, 2.x or XL, \
          or a diffusers folder with unet/ and text_encoder/",
         .0.display()
     )]

@@ -11,8 +11,9 @@ use lora_loupe::analysis::hashes;
 use lora_loupe::formats::ByteSource;
 use lora_loupe::gpu::KernelConfig;
 use lora_loupe::pipeline::{
-    AdapterChoice, Embedding, EmbeddingChoice, Folder, GenerateInputs, GeneratedImages, Hires, Model, Progress, Recipe,
-    RecipeDraft, Rng, Session, Stage, Upscaler, decode_png, denoise_seconds_left, encode_png, file_stem,
+    AdapterChoice, DecodedImage, Embedding, EmbeddingChoice, Folder, GenerateInputs, GeneratedImages, Hires,
+    MaskedArea, MaskedAreaSettings, Model, Progress, Recipe, RecipeDraft, Rng, Session, Stage, Upscaler, decode_png,
+    denoise_seconds_left, encode_png, file_stem,
 };
 use lora_loupe::program::Program;
 use lora_loupe::samplers::{PredictionType, SamplerKind, SigmaSpacing, TimestepSpacing};
@@ -112,6 +113,15 @@ pub struct Arguments {
     /// Mask PNG of the same size (inpaint): white areas are regenerated, black areas are kept
     #[arg(long, value_name = "IMG.png", requires = "init")]
     mask: Option<PathBuf>,
+    /// Generate only the masked area, at --size, and paste it into the input, which may have any size (Only masked)
+    #[arg(long, requires = "mask", conflicts_with = "hires_scale")]
+    only_masked: bool,
+    /// Pixels around the mask that are generated with it
+    #[arg(long, value_name = "N", default_value_t = 32, requires = "only_masked")]
+    mask_padding: usize,
+    /// Blur of the mask's edge in pixels
+    #[arg(long, value_name = "N", default_value_t = 4, requires = "only_masked")]
+    mask_blur: usize,
     /// Hires. fix: upscale by this factor in a second pass
     #[arg(long, value_name = "X")]
     hires_scale: Option<f64>,
@@ -202,12 +212,16 @@ async fn generate(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         None => None,
     };
     let recipe = recipe(arguments, prompts, &session.model, adapter_choices, embedding_choices);
-    let read = |path: &PathBuf| read_image(path, recipe.width, recipe.height);
-    let init = arguments.init.as_ref().map(read).transpose()?;
-    // Mean of the RGB channels, mapped from -1..1 to 0..1.
-    let gray = |pixel: &[f32]| pixel.iter().sum::<f32>() / 6.0 + 0.5;
-    let mask = arguments.mask.as_ref().map(read).transpose()?;
-    let mask: Option<Vec<f32>> = mask.map(|mask| mask.chunks_exact(3).map(gray).collect());
+    let area = masked_area(arguments, &recipe)?;
+    let (init, mask) = match &area {
+        Some(area) => (Some(signed(&area.start())), Some(area.start_mask(session.model.size_multiple()))),
+        None => {
+            let read = |path: &PathBuf| read_image(path, (recipe.width, recipe.height));
+            let init = arguments.init.as_ref().map(read).transpose()?.map(|image| signed(&image));
+            let mask = arguments.mask.as_ref().map(read).transpose()?.map(|mask| gray(&mask));
+            (init, mask)
+        }
+    };
     let started = Instant::now();
     let adapters: Vec<&LoadedAdapter> = adapters.iter().collect();
     let embeddings: Vec<&Embedding> = embeddings.iter().collect();
@@ -221,10 +235,15 @@ async fn generate(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         latents_only: false,
     };
     let generated = session.generate(&recipe, &inputs, &mut reporter()).await?;
+    let latents = arguments.latents.as_ref().map(|path| (path, latents(&generated, session.model.size_multiple())));
+    let generated = match area {
+        Some(area) => area.pasted(generated),
+        None => generated,
+    };
     let seconds = started.elapsed().as_secs_f64();
     write_images(&arguments.output, &recipe, &generated)?;
-    if let Some(path) = &arguments.latents {
-        write(path, &latents(&generated, session.model.size_multiple())?)?;
+    if let Some((path, latents)) = latents {
+        write(path, &latents?)?;
     }
     print_summary(arguments, &recipe, &generated, &session, seconds)?;
     Ok(ExitCode::SUCCESS)
@@ -310,6 +329,9 @@ fn recipe(
         denoise: arguments.strength,
         eta: arguments.eta,
         masked: arguments.mask.is_some(),
+        masked_area: arguments
+            .only_masked
+            .then_some(MaskedAreaSettings { padding: arguments.mask_padding, blur: arguments.mask_blur }),
         hires: arguments.hires_scale.map(|scale| Hires {
             scale,
             denoise: arguments.hires_strength,
@@ -341,19 +363,38 @@ fn numbered(path: &Path, index: usize) -> PathBuf {
     }
 }
 
-/// Reads a PNG of the given size as RGB values from -1 to 1.
-fn read_image(path: &Path, width: usize, height: usize) -> Result<Vec<f32>, Box<dyn Error>> {
+/// Returns the image and mask of which only the masked area is generated, if that is requested.
+fn masked_area(arguments: &Arguments, recipe: &Recipe) -> Result<Option<MaskedArea>, Box<dyn Error>> {
+    let (Some(settings), Some(init), Some(mask)) = (recipe.masked_area, &arguments.init, &arguments.mask) else {
+        return Ok(None);
+    };
+    let image = decode_png(&std::fs::read(init).map_err(|error| format!("{}: {error}", init.display()))?)
+        .map_err(|error| format!("{}: {error}", init.display()))?;
+    let levels = read_image(mask, (image.width, image.height))?;
+    Ok(Some(MaskedArea::new(image, &levels, settings, (recipe.width, recipe.height))?))
+}
+
+/// Returns the RGB values from -1 to 1.
+fn signed(image: &DecodedImage) -> Vec<f32> {
+    image.rgb.iter().map(|&value| f32::from(value) / 127.5 - 1.0).collect()
+}
+
+/// Returns the means of the RGB values, from 0 to 1.
+fn gray(image: &DecodedImage) -> Vec<f32> {
+    image.rgb.chunks_exact(3).map(|pixel| pixel.iter().map(|&value| f32::from(value)).sum::<f32>() / 765.0).collect()
+}
+
+/// Reads a PNG of this width and height.
+fn read_image(path: &Path, (width, height): (usize, usize)) -> Result<DecodedImage, Box<dyn Error>> {
     let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let image = decode_png(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
     if (image.width, image.height) != (width, height) {
         let found = format!("{}x{}", image.width, image.height);
-        return Err(format!(
-            "{}: the image is {found} but the output {width}x{height}; resize it first",
-            path.display()
-        )
-        .into());
+        return Err(
+            format!("{}: the image is {found}, but must be {width}x{height}; resize it first", path.display()).into()
+        );
     }
-    Ok(image.rgb.iter().map(|&value| f32::from(value) / 127.5 - 1.0).collect())
+    Ok(image)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Box<dyn Error>> {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::fields::parameters;
 use super::{civitai, hash_name, names, settings};
-use crate::pipeline::recipe::{Hires, Rng, Upscaler, Variation};
+use crate::pipeline::recipe::{Hires, MaskedAreaSettings, Rng, Upscaler, Variation};
 use crate::pipeline::recipe_draft::{Mention, Origin, RecipeDraft};
 use crate::program::Program;
 use crate::samplers::SamplerKind;
@@ -100,6 +100,9 @@ struct Reader {
     hires_network: Option<String>,
     variation_seed: Option<u64>,
     variation_strength: Option<f64>,
+    mask_blur: Option<usize>,
+    is_masked_area: bool,
+    masked_area_padding: Option<usize>,
     /// `App`, which SD.Next writes.
     app: Option<String>,
     has_civitai_resources: bool,
@@ -145,6 +148,9 @@ impl Reader {
             "Variation seed strength" => {
                 parse_field(&mut self.variation_strength, value, |share| (0.0..=1.0).contains(share))
             }
+            "Mask blur" => parse_field(&mut self.mask_blur, value, |blur| *blur <= 256),
+            "Inpaint area" if value == "Only masked" => return self.is_masked_area = true,
+            "Masked area padding" => parse_field(&mut self.masked_area_padding, value, |padding| *padding <= 1024),
             "Seed resize from" => parse_size(&mut info.seed_resize, value),
             "Size" => parse_size(&mut info.size, value),
             "Model" => return info.model = Some(value.into()),
@@ -323,6 +329,16 @@ impl Reader {
                 Some(schedule) => self.info.schedule = schedule,
                 None => self.push_leftover("Schedule type", &label, "unsupported schedule type"),
             }
+        }
+        match (self.is_masked_area, self.mask_blur, self.masked_area_padding) {
+            (true, blur, padding) => {
+                let (padding, blur) = (padding.unwrap_or(32), blur.unwrap_or(0));
+                self.info.masked_area = Some(MaskedAreaSettings { padding, blur });
+            }
+            (false, Some(blur), _) => {
+                self.push_leftover("Mask blur", &blur.to_string(), "masks of whole images are not blurred")
+            }
+            (false, None, _) => {}
         }
         match (self.variation_seed.take(), self.variation_strength.take()) {
             (Some(seed), Some(strength)) => self.info.variation = Some(Variation { seed, strength }),

@@ -8,6 +8,7 @@ use crate::model::{Clip, Component, Family, FamilyId, TensorLocation, Unet, Unet
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::spec::OpenedModel;
 use crate::samplers::{PredictionType, ScheduleConfig};
+use crate::sentence::sentence;
 use crate::text::Tokenizer;
 use crate::weights::{Checkpoint, TensorFile, WeightsError};
 use std::collections::HashMap;
@@ -96,12 +97,13 @@ impl Sources {
     /// Returns an error that lists all missing networks and files without any network of the model.
     fn check(&self, name: &str, family: FamilyId, files: &[Rc<TensorFile>]) -> Result<(), PipelineError> {
         let encoders = match family {
-            FamilyId::Sd15 => &["text encoder CLIP-L"][..],
-            FamilyId::Sd21 => &["text encoder OpenCLIP-H"],
-            FamilyId::Sdxl => &["text encoder CLIP-L", "text encoder OpenCLIP-bigG"],
+            FamilyId::Sd15 => &["CLIP-L"][..],
+            FamilyId::Sd21 => &["OpenCLIP-H"],
+            FamilyId::Sdxl => &["CLIP-L", "OpenCLIP-bigG"],
         };
-        let missing = encoders.iter().zip(&self.encoders).filter(|(_, file)| file.is_none()).map(|(name, _)| *name);
-        let missing: Vec<&'static str> = missing.chain(self.vae.is_none().then_some("VAE")).collect();
+        let missing = encoders.iter().zip(&self.encoders).filter(|(_, file)| file.is_none());
+        let missing = missing.map(|(name, _)| sentence!("image.part_encoder", name = *name));
+        let missing: Vec<_> = missing.chain(self.vae.is_none().then(|| sentence!("image.part_vae"))).collect();
         if !missing.is_empty() {
             return Err(PipelineError::MissingParts { file: name.into(), family: family.label(), missing });
         }
