@@ -42,6 +42,7 @@ mod sentences;
 mod series;
 mod session;
 mod shaders;
+mod signatures;
 mod single_file;
 mod strips;
 mod templates;

@@ -22,6 +22,7 @@ mod rows;
 mod series;
 mod signature;
 mod sizes;
+mod sketch;
 mod spectrum;
 mod summary;
 mod training;
@@ -50,6 +51,7 @@ pub use series::{
     SeriesTotal, find_series, measure_series,
 };
 pub use signature::wrong_names;
+pub use sketch::{Signature, signature};
 pub use spectrum::Spectrum;
 pub use summary::Summary;
 pub use training::{Bucket, Dataset, Setting, TagCount, Training, TriggerWord, training};

@@ -4,8 +4,8 @@ use crate::analysis::{
     Base, Bucket, Claim, ClaimVerdict, Comparison, Container, Coverage, Dataset, FileKind, Hashes, Health, ImportRow,
     ImportVerdict, LayerComparison, LeftoverRow, LoaderEffect, LoaderStatus, LoaderVerdict, LogExplanation, Measures,
     MetadataDifference, ModuleRow, Problem, Relation, Report, Series, SeriesFile, SeriesLayer, SeriesPart, SeriesPoint,
-    SeriesRow, SeriesSummary, SeriesTotal, Setting, Severity, SideOfLayer, Spectrum, Strength, Summary, TagCount,
-    Training, TriggerWord,
+    SeriesRow, SeriesSummary, SeriesTotal, Setting, Severity, SideOfLayer, Signature, Spectrum, Strength, Summary,
+    TagCount, Training, TriggerWord,
 };
 use crate::bench::{Row, Spread};
 use crate::edit::{
@@ -271,6 +271,7 @@ const REPORT: &[Declaration] = &[
     Relation::decl,
     LayerComparison::decl,
     SideOfLayer::decl,
+    Signature::decl,
     MetadataDifference::decl,
     Problem::decl,
     Severity::decl,
@@ -353,8 +354,8 @@ const GENERATION: &[Declaration] = &[
     WeightChoice::decl,
     Stage::decl,
     PreviewInfo::decl,
-    |_| "type Preview = PreviewInfo & { rgba: Uint8ClampedArray<ArrayBuffer> };".into(),
-    |_| "type PageProgress = ProgressInfo & { preview?: Preview };".into(),
+    |_| "type PreviewImage = PreviewInfo & { rgba: Uint8ClampedArray<ArrayBuffer> };".into(),
+    |_| "type PageProgress = ProgressInfo & { preview?: PreviewImage };".into(),
     ProgressInfo::decl,
     Applied::decl,
     GeneratedInfo::decl,
