@@ -126,7 +126,7 @@ fn merged(inputs: &[(&Opened, f32)], options: MergeOptions) -> (Vec<u8>, f64) {
     }
     let plan = block_on(merge(&parts, MergeOptions { dtype: Some(Dtype::F32), ..options })).expect("a plan");
     let mut out = Vec::new();
-    let outcome = block_on(plan.write(&mut out)).expect("a written file");
+    let (outcome, _) = block_on(plan.write(&mut out)).expect("a written file");
     let error = plan.preview.layers.iter().map(|row| row.error.powi(2)).sum::<f64>().sqrt();
     (finished(out, &outcome), error)
 }

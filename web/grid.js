@@ -98,8 +98,32 @@ function blockChoices(report) {
       label: t("axis.only", { name }),
     })),
     ...all.map((block) => ({ value: off([block]), label: t("axis.without", { name: block }) })),
+    ...all.map((block) => ({
+      value: off(all.filter((other) => other !== block)),
+      label: t("axis.only", { name: block }),
+    })),
+    { value: off(all), label: t("axis.no_blocks") },
   ];
   return choices.filter(({ value }, at) => choices.findIndex((other) => other.value === value) === at);
+}
+
+/**
+ * The axis that shows what each block of the first LoRA does: with all blocks, without each, with each alone and with
+ * none, as far as there is room; null without a LoRA whose blocks are known.
+ * @param {State} state
+ * @returns {Axis | null}
+ */
+export function blockStudy(state) {
+  const at = state.form.loras.findIndex(({ id, on }) => on && entryById(state, id)?.report);
+  const report = entryById(state, state.form.loras[at]?.id ?? "")?.report;
+  const blocks = report ? sliders(report).flatMap(({ blocks }) => blocks.map(({ block }) => block)) : [];
+  if (blocks.length < 2) return null;
+  const off = (/** @type {string[]} */ list) => strengthsText(Object.fromEntries(list.map((block) => [block, 0])));
+  const without = ["", ...blocks.map((block) => off([block]))];
+  const only = [...blocks.map((block) => off(blocks.filter((other) => other !== block))), off(blocks)];
+  const rows = ticksOf(state, axisOf(state, "y")).length;
+  const chosen = (without.length + only.length) * rows <= MOST_CELLS ? [...without, ...only] : without;
+  return { kind: `blocks:${at}`, text: "", chosen };
 }
 
 /** Which LoRA of the stack an axis is about. @param {AxisKind} kind */
@@ -196,6 +220,7 @@ export function plannedGrid(state) {
   const names = new Map(axisKinds(state));
   const side = (/** @type {Axis} */ axis) => ({
     name: axis.kind === "none" ? "" : (names.get(axis.kind) ?? ""),
+    kind: axis.kind,
     ticks: ticksOf(state, axis),
   });
   const [across, down] = [side(x), side(y)];

@@ -14,6 +14,7 @@ import { reduceForm } from "./generate/state.js";
 import { reduceGuide } from "./guide/state.js";
 import { FIRST_LOOK, FIRST_TABLE, reduceLook, reduceReport } from "./inspect/state.js";
 import { FIRST_LIBRARY, reduceLibrary } from "./library/state.js";
+import { reduceSeries } from "./series/state.js";
 import { reduceShare } from "./share/state.js";
 import { NO_TEMPLATES, reduceTemplates } from "./templates/state.js";
 
@@ -26,6 +27,7 @@ export const initialState = {
   app: { offline: false, update: false, stale: "", installable: false },
   jobs: [],
   look: FIRST_LOOK,
+  series: null,
   files: [],
   selected: "",
   device: FIRST_DEVICE,
@@ -68,6 +70,7 @@ const REDUCERS = [
   reduceBase,
   reduceFiles,
   reduceReport,
+  reduceSeries,
   reduceForm,
   reduceTemplates,
   reduceRun,

@@ -11,8 +11,10 @@ import type {
   Emphasis,
   EngineError,
   Fix,
+  KeptRow,
   LayerSpectrum,
   LogExplanation,
+  MergeMethod,
   ModelInfo,
   ModuleRow,
   Preview,
@@ -24,6 +26,8 @@ import type {
   Recipe,
   Report,
   Rng,
+  Series,
+  SeriesSummary,
   Summary,
   Weighing,
   WeightChoice,
@@ -337,11 +341,17 @@ export type Tick = { value: string | number; label: string };
 /** Images of one recipe that differ in one or two things. */
 export type Grid = {
   title: string;
-  x: { name: string; ticks: Tick[] };
-  y: { name: string; ticks: Tick[] };
+  x: { name: string; kind: AxisKind; ticks: Tick[] };
+  y: { name: string; kind: AxisKind; ticks: Tick[] };
   /** Row by row; null for what is not drawn yet. */
   cells: (Omit<Drawing, "id"> | null)[];
 };
+
+/** Two columns of a row of the grid, as they are shown. */
+export type VotePair = { row: number; left: number; right: number };
+
+/** A blind vote between the images of a grid: the pairs in order, and the choices so far. */
+export type Vote = { pairs: VotePair[]; votes: { pair: VotePair; choice: "left" | "right" | "same" }[] };
 
 /** A step of the guided minute. */
 export type GuideStep = "look" | "draw" | "slide" | "swap" | "fix";
@@ -368,6 +378,25 @@ export type FolderRow = { id: string; path: string; summary: Summary | null; err
 
 /** Many files at once, by their headers. */
 export type FolderTable = { rows: FolderRow[]; sort: FolderSort; descending: boolean; filter: string };
+
+/** A training run among the opened files, with their ids in the run's order. */
+export type TrainingRun = Series & { ids: string[] };
+
+export type SeriesChart = "norm" | "moved" | "part" | "block";
+
+/** The training runs among the opened files, and the numbers of one. */
+export type SeriesState = {
+  runs: TrainingRun[];
+  /** Index of the run on show. */
+  chosen: number;
+  status: "waiting" | "reading" | "read" | "stopped" | "failed";
+  /** 0 to 1. */
+  done: number;
+  /** Of the layers that have been measured. */
+  summary: SeriesSummary | null;
+  error: EngineError | null;
+  chart: SeriesChart;
+};
 
 export type FolderSort =
   "file" | "label" | "algorithms" | "rank_high" | "size" | "trigger_words" | "works_in" | "problem";
@@ -401,6 +430,15 @@ export type ChangeForm = {
   /** Of the file on show, and of those merged with it; of a conversion, the base model that it reads. */
   strength: number;
   others: { id: string; strength: number }[];
+  /** "blocks": each block comes whole from one file. */
+  method: MergeMethod | "blocks";
+  /** Per cent of the elements that a sparse method keeps. */
+  density: number;
+  seed: number;
+  /** Per cent of the way from the first file to the second. */
+  position: number;
+  /** By block: the index of the file that it comes from, the one on show first. */
+  donors: Record<string, number>;
 };
 
 export type Change = {
@@ -411,7 +449,7 @@ export type Change = {
   done: number;
   preview: Preview | null;
   /** The new file, which stays in files/opened.js; of how many tensors numbers were too small for the number type. */
-  result: { id: string; name: string; size: number; thinned: number } | null;
+  result: { id: string; name: string; size: number; thinned: number; kept: KeptRow[] } | null;
   error: EngineError | null;
 };
 
@@ -479,6 +517,8 @@ export type State = {
   /** All work that runs or waits, in the order in which it was asked for. */
   jobs: JobState[];
   look: Look;
+  /** null without a training run among the opened files. */
+  series: SeriesState | null;
   files: Entry[];
   selected: string;
   device: Device;
@@ -511,6 +551,7 @@ export type State = {
   history: History;
   axes: { x: Axis; y: Axis };
   grid: Grid | null;
+  vote: Vote | null;
   /** The guided minute with the demo: null when it is not on show, else the steps that are done. */
   guide: GuideStep[] | null;
   /** A recipe from a link that waits for files: it is applied when they come, unless the form was `edited` meanwhile. */
@@ -627,6 +668,15 @@ export type Action =
   | { type: "folder/open"; id: string }
   | { type: "folder/save"; as: "csv" | "json" }
   | { type: "folder/closed" }
+  | { type: "vote/started"; pairs: VotePair[] }
+  | { type: "vote/given"; choice: "left" | "right" | "same" }
+  | { type: "vote/ended" }
+  | { type: "series/found"; runs: TrainingRun[] }
+  | { type: "series/chosen"; at: number }
+  | { type: "series/start" | "series/stop" | "series/stopped" | "series/read" | "series/save" }
+  | { type: "series/summarized"; summary: SeriesSummary; done: number }
+  | { type: "series/failed"; error: EngineError }
+  | { type: "series/chart"; chart: SeriesChart }
   | { type: "log/explain"; line: string }
   | { type: "log/explained"; id: string; line: string; answer: LogExplanation | null }
   | { type: "layer/chosen"; path: string }

@@ -2,6 +2,7 @@
 
 use super::dense::{Dense, norm, product};
 use super::gram::{Lines, gram_f32};
+use super::matrix::Matrix;
 
 /// A matrix as a product of factors.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,6 +88,31 @@ impl Factorization {
             Factorization::Kronecker(first, second) => first.matrix().kronecker(&second.matrix()),
         }
     }
+
+    /// Returns these rows of the matrix.
+    pub fn rows(&self, rows: &[usize]) -> Dense {
+        let pick = |dense: &Dense| {
+            let picked = rows.iter().flat_map(|row| &dense.data[row * dense.columns..][..dense.columns]);
+            Dense::new(picked.copied().collect(), dense.columns)
+        };
+        match self {
+            Factorization::Whole(whole) => pick(whole),
+            Factorization::Product(left, right) => pick(left).times(right),
+            Factorization::Kronecker(..) => pick(&self.matrix()),
+        }
+    }
+
+    /// Returns the sum of the element-wise product with a matrix of the same size: Σ (left₁ᵀ·left₂) ∘ (right₁·right₂ᵀ) for
+    /// factors, which are not multiplied out.
+    pub fn dot(&self, other: &Factorization) -> f64 {
+        if !self.is_low_rank() || !other.is_low_rank() {
+            let (a, b) = (self.matrix(), other.matrix());
+            return a.data.iter().zip(&b.data).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+        }
+        let ((left, right), (other_left, other_right)) = (self.pair(), other.pair());
+        let lefts = Matrix::from(&left).transposed_times(&Matrix::from(&other_left));
+        lefts.dot(&Matrix::from(&right).times_transposed(&Matrix::from(&other_right)))
+    }
 }
 
 /// Returns ‖left · right‖ for `left` (m, rank) and `right` (rank, n): its square is the trace of
@@ -144,6 +170,26 @@ mod tests {
         let (first, second) = (dense(2, 2, 3), dense(1, 3, 5));
         assert_eq!(product.matrix().data[3], first.data[1] * second.data[0]);
         assert_eq!(product.size(), (2, 6));
+    }
+
+    #[test]
+    fn rows_and_dot_products_are_those_of_the_matrix() {
+        let low = Factorization::Product(dense(6, 2, 7), dense(2, 5, 3));
+        let forms = [
+            Factorization::Whole(dense(6, 5, 11)),
+            Factorization::Product(dense(6, 1, 13), dense(1, 5, 3)),
+            Factorization::Kronecker(
+                Box::new(Factorization::Whole(dense(3, 1, 5))),
+                Box::new(Factorization::Whole(dense(2, 5, 3))),
+            ),
+            low.clone(),
+        ];
+        for form in forms {
+            let matrix = form.matrix();
+            assert_eq!(form.rows(&[1, 4]).data, [&matrix.data[5..10], &matrix.data[20..25]].concat());
+            let want: f64 = matrix.data.iter().zip(&low.matrix().data).map(|(a, b)| f64::from(a * b)).sum();
+            assert!((form.dot(&low) - want).abs() < 1e-5, "{form:?}");
+        }
     }
 
     #[test]

@@ -241,6 +241,28 @@ describe('a change', () => {
     assert.doesNotMatch(await page.getByTestId('relation').innerText(), /nothing in common/);
   });
 
+  it('by another method states conflicts before it merges, and what the rank keeps after', async () => {
+    const { page } = await site.open();
+    for (const name of ['kohya_lora_r4a1_fp16.safetensors', 'kohya_alpha_gt_rank_r3a16_fp32.safetensors']) {
+      await drop(page, [`corpus/files/${name}`]);
+      await reportOf(page, name);
+    }
+    await page.click('[data-kind=merge]');
+    await page.selectOption('#merge-with', { label: 'kohya_lora_r4a1_fp16.safetensors' });
+    await page.selectOption('#merge-method', 'ties');
+    await page.fill('#merge-density', '30');
+    await page.click('#change-plan');
+    await page.waitForSelector('[data-testid=change][data-status=planned]');
+    assert.match(await page.getByTestId('preview').innerText(), /opposite signs/);
+    const { name } = await make(page);
+    assert.equal(name, 'kohya_alpha_gt_rank_r3a16_fp32.merged.ties.safetensors');
+    assert.match(await page.getByTestId('made').innerText(), /% of the energy/);
+    await page.selectOption('#merge-method', 'blocks');
+    await page.selectOption('#donor-MID', '1');
+    const blocks = await make(page);
+    assert.equal(blocks.name, 'kohya_alpha_gt_rank_r3a16_fp32.merged.blocks.safetensors');
+  });
+
   it('of a model bakes a LoRA into it, and takes it out again', async () => {
     const { page } = await site.open();
     const report = async (name, path) => {

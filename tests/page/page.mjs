@@ -7,6 +7,13 @@ register('./loader.mjs', import.meta.url);
 
 const PUBLIC = new URL('../../web/public/', import.meta.url);
 
+// Node.js 20 has none yet.
+Map.groupBy ??= (items, keyOf) => {
+  const groups = new Map();
+  for (const item of items) groups.set(keyOf(item), [...(groups.get(keyOf(item)) ?? []), item]);
+  return groups;
+};
+
 /** What the page's modules find in a browser, as far as they need it. */
 Object.assign(globalThis, {
   self: globalThis,
@@ -140,13 +147,28 @@ class Engine {
   inspect = (place) => this.#slow('inspect', { place });
   measure = (place) => this.#slow('measure', { place });
   summarize = (place) => this.#slow('summarize', { place });
+  /** What `findSeries` gives. */
+  runs = [];
+  findSeries = async () => this.runs;
+  measureSeries = (places, part, parts, hear) => this.#slow('measureSeries', { places, part, parts, hear });
+  summarizeSeries = async (files, layers) => ({
+    totals: files.map((_, at) => ({
+      norm: layers.reduce((sum, { points }) => sum + points[at].norm, 0),
+      moved: null,
+      cosine: null,
+      effective_rank: 1,
+    })),
+    parts: [],
+    blocks: [],
+    sentences: [],
+  });
   previewEdit = (edit) => this.#slow('previewEdit', { edit });
   applyEdit = (edit) => this.#slow('applyEdit', { edit });
   generate = (recipe) => this.#slow('generate', { recipe });
   benchNames = async () => ['a kernel'];
   benchRoof = () => this.#slow('benchRoof', {});
   benchCase = () => this.#slow('benchCase', {});
-  stopReading = () => this.#stop('inspect');
+  stopReading = () => (this.#stop('measureSeries'), this.#stop('inspect'));
   stopEdit = () => (this.#stop('applyEdit'), this.#stop('previewEdit'));
   cancel = () => (this.calls.push('cancel'), this.#stop('generate'));
   countTokens = async () => [1, 75];

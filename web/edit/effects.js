@@ -99,7 +99,7 @@ export class Editing {
       return {
         type: "change/made",
         preview: edited.preview,
-        result: { id, name, size: file.size, thinned: edited.outcome.thinned.length },
+        result: { id, name, size: file.size, thinned: edited.outcome.thinned.length, kept: edited.kept },
       };
     });
   }

@@ -27,6 +27,11 @@ export const FIRST_FORM = {
   repairHashes: false,
   strength: 1,
   others: [],
+  method: "linear",
+  density: 50,
+  seed: 0,
+  position: 50,
+  donors: {},
 };
 
 /** @type {Change} */
@@ -92,20 +97,8 @@ export function editOf({ kind, form }) {
         others: [],
       };
     }
-    case "merge": {
-      const parts = [form.strength, ...form.others.map(({ strength }) => strength)].map((strength) => ({
-        strength,
-        strengths: {},
-      }));
-      return {
-        edit: {
-          kind,
-          parts,
-          options: { rule: form.rule === "fixed" ? rule : null, to: null, dtype: dtype || null, drop },
-        },
-        others,
-      };
-    }
+    case "merge":
+      return { edit: { kind, parts: mergeParts(form), options: mergeOptions(form) }, others };
     case "bake":
       return {
         edit: { kind, parts: form.others.map(({ strength }) => ({ strength, strengths: {} })) },
@@ -119,6 +112,33 @@ export function editOf({ kind, form }) {
     case "export":
       return { edit: { kind }, others: [] };
   }
+}
+
+/**
+ * The strengths of a merge's files; block by block each has the weight 1 in what it donates.
+ * @param {ChangeForm} form
+ */
+function mergeParts({ method, donors, strength, others }) {
+  const weights = (/** @type {number} */ file) =>
+    Object.fromEntries(Object.entries(donors).map(([block, donor]) => [block, donor === file ? 1 : 0]));
+  return [strength, ...others.map(({ strength }) => strength)].map((strength, file) => ({
+    strength,
+    strengths: method === "blocks" ? weights(file) : {},
+  }));
+}
+
+/** @param {ChangeForm} form @returns {import("../engine/types.d.ts").MergeOptions} */
+function mergeOptions({ method, density, seed, position, rule, fixed, dtype, drop }) {
+  return {
+    method: method === "blocks" ? "linear" : method,
+    density: density / 100,
+    seed,
+    position: position / 100,
+    rule: rule === "fixed" ? { fixed } : null,
+    to: null,
+    dtype: dtype || null,
+    drop,
+  };
 }
 
 /**
@@ -217,6 +237,7 @@ export function asksForSomething({ kind, form }) {
     );
   if (kind === "blocks") return Object.values(strengths).some((strength) => strength !== 1);
   if (kind === "metadata") return set.some(([key]) => key.trim()) || remove.length > 0 || stripPrivate || repairHashes;
+  if (kind === "merge" && form.method === "slerp") return others.length === 1;
   if (["merge", "bake", "extract"].includes(kind)) return others.length > 0;
   return true;
 }
@@ -233,7 +254,7 @@ export function newName(name, { kind, form }) {
     blocks: "blocks",
     resize: rule === "fixed" ? `rank${fixed}` : `energy${energy}`,
     metadata: stripPrivate ? "private" : "meta",
-    merge: "merged",
+    merge: form.method === "linear" ? "merged" : `merged.${form.method}`,
     bake: "baked",
     extract: `lora.rank${fixed}`,
     export: "",

@@ -22,6 +22,10 @@ const calls = {
   previewEdit: (inspector, { edit, places }, onProgress) => inspector.preview_edit(edit, places.map(found), onProgress),
   applyEdit: written,
   stopEdit: (inspector) => inspector.stop_edit(),
+  findSeries: (inspector, { places, names }) => inspector.find_series(places.map(found), names),
+  measureSeries: (inspector, { places, part, parts }, onLayers) =>
+    inspector.measure_series(places.map(found), part, parts, onLayers),
+  summarizeSeries: (inspector, { files, layers }) => inspector.summarize_series(files, layers),
 };
 
 /** @param {Inspector} inspector @param {any} args @param {(progress: any) => void} onProgress */

@@ -107,6 +107,37 @@ export class InspectorClient extends Client {
     return this.call("applyEdit", { edit, places: await this.allReached(places), ...as }, onProgress);
   }
 
+  /**
+   * The training runs among files, by their paths and headers.
+   * @param {Place[]} places
+   * @param {string[]} names
+   * @returns {Promise<import("./types.d.ts").Series[]>}
+   */
+  findSeries(places, names) {
+    return this.repeated(async () => this.call("findSeries", { places: await this.allReached(places), names }));
+  }
+
+  /**
+   * Measures one of the `parts` of the layers of a run's files, in order.
+   * @param {Place[]} places
+   * @param {number} part
+   * @param {number} parts
+   * @param {(progress: any) => void} onLayers hears of `SeriesProgress`
+   * @returns {Promise<void>}
+   */
+  async measureSeries(places, part, parts, onLayers) {
+    return this.call("measureSeries", { places: await this.allReached(places), part, parts }, onLayers);
+  }
+
+  /**
+   * @param {import("./types.d.ts").SeriesFile[]} files
+   * @param {import("./types.d.ts").SeriesLayer[]} layers
+   * @returns {Promise<import("./types.d.ts").SeriesSummary>}
+   */
+  summarizeSeries(files, layers) {
+    return this.call("summarizeSeries", { files, layers });
+  }
+
   /** Asks running edits to stop: they then reject with kind "cancelled". @returns {Promise<void>} */
   stopEdit() {
     return this.call("stopEdit", {});

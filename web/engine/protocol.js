@@ -2,7 +2,8 @@
 
 /**
  * @typedef {"header" | "measure" | "inspect" | "stopReading" | "summarize" | "explainLog" | "spectrum" | "weigh" |
- * "stopWeighing" | "compare" | "previewEdit" | "applyEdit" | "stopEdit"} InspectorCall
+ * "stopWeighing" | "compare" | "previewEdit" | "applyEdit" | "stopEdit" | "findSeries" | "measureSeries" |
+ * "summarizeSeries"} InspectorCall
  */
 
 /**

@@ -72,6 +72,27 @@ export class Readers {
     }
   }
 
+  /**
+   * The layers of a training run's files, told as they are measured.
+   * @param {Place[]} places in the run's order
+   * @param {(layers: import("./types.d.ts").SeriesLayer[], done: number) => void} onLayers `done` is 0 to 1 of all work
+   */
+  async series(places, onLayers) {
+    const workers = this.#together();
+    const done = Array(workers.length).fill(0);
+    const measured = workers.map((worker, part) =>
+      worker.measureSeries(places, part, workers.length, (progress) => {
+        done[part] = progress.done;
+        onLayers(progress.layers, done.reduce((sum, share) => sum + share) / workers.length);
+      }),
+    );
+    try {
+      await Promise.all(measured);
+    } finally {
+      this.#end(workers);
+    }
+  }
+
   /** The reporting worker and helpers, which are started. */
   #together() {
     const helpers = Array.from({ length: Math.min(MOST, cores()) - 1 }, this.#another);

@@ -846,6 +846,124 @@ modules: Array<string>, };
 
 export type Severity = "refuse" | "warn";
 
+export type Series = { 
+/**
+ * Name of the run.
+ */
+name: string, 
+/**
+ * Its files, the first one first; at least two.
+ */
+files: Array<SeriesFile>, };
+
+export type SeriesFile = { 
+/**
+ * Index among the candidates.
+ */
+index: number, 
+/**
+ * Name or path.
+ */
+name: string, 
+/**
+ * Epochs trained, if known.
+ */
+epoch: number | null, 
+/**
+ * Steps trained, if known.
+ */
+step: number | null, };
+
+export type SeriesProgress = { 
+/**
+ * The layers.
+ */
+layers: Array<SeriesLayer>, 
+/**
+ * 0 to 1, of the worker's part.
+ */
+done: number, };
+
+export type SeriesLayer = { 
+/**
+ * Layer path.
+ */
+path: string, 
+/**
+ * The layer's block, see [`Coverage`](crate::analysis::Coverage).
+ */
+block: string, 
+/**
+ * Part of the network.
+ */
+part: SeriesPart, 
+/**
+ * One per file, in order; null if the file does not change the layer, or its change depends on the base model.
+ */
+points: Array<SeriesPoint | null>, };
+
+export type SeriesPart = "text" | "attention" | "feed_forward" | "convolution" | "other";
+
+export type SeriesPoint = { 
+/**
+ * Frobenius norm at strength 1.
+ */
+norm: number, 
+/**
+ * Effective rank; null if it takes too long.
+ */
+effective_rank: number | null, 
+/**
+ * Frobenius norm of the difference from the file before; null if there is none.
+ */
+moved: number | null, };
+
+export type SeriesSummary = { 
+/**
+ * One per file.
+ */
+totals: Array<SeriesTotal>, 
+/**
+ * Norms by part of the network.
+ */
+parts: Array<SeriesRow>, 
+/**
+ * Norms by block, in the network's order.
+ */
+blocks: Array<SeriesRow>, 
+/**
+ * What they say: whether it is still growing, has settled or jumps.
+ */
+sentences: Array<Sentence>, };
+
+export type SeriesTotal = { 
+/**
+ * Frobenius norm of all changes together.
+ */
+norm: number, 
+/**
+ * Frobenius norm of the difference from the file before; null for the first.
+ */
+moved: number | null, 
+/**
+ * Cosine similarity with the file before; null for the first.
+ */
+cosine: number | null, 
+/**
+ * Mean of the layers' effective ranks, weighted by their energy.
+ */
+effective_rank: number, };
+
+export type SeriesRow = { 
+/**
+ * A [`SeriesPart`], or a block.
+ */
+name: string, 
+/**
+ * Frobenius norms.
+ */
+norms: Array<number>, };
+
 export type Edit = { "kind": "convert" } & ConvertOptions | { "kind": "resize" } & ResizeOptions | { "kind": "merge" } & MergeEdit | { "kind": "extract" } & ExtractOptions | { "kind": "bake" } & BakeEdit | { "kind": "metadata" } & MetadataEdit | { "kind": "export" };
 
 export type ConvertOptions = { 
@@ -952,7 +1070,24 @@ strengths: Strengths, };
 
 export type MergeOptions = { 
 /**
- * Rank of each layer; exact if absent.
+ * Method.
+ */
+method: MergeMethod, 
+/**
+ * Share of each change's elements that a sparse method keeps.
+ */
+density: number, 
+/**
+ * Seed of the random elements of DARE.
+ */
+seed: number, 
+/**
+ * Position of SLERP between the first file (0) and the second (1).
+ */
+position: number, 
+/**
+ * Rank of each layer; if absent, exact, or the largest of the inputs' ranks with a sparse method, which takes fixed ranks
+ * only.
  */
 rule: RankRule | null, 
 /**
@@ -968,6 +1103,8 @@ dtype: "F32" | "F16" | "BF16" | null,
  * causing an error.
  */
 drop: boolean, };
+
+export type MergeMethod = "linear" | "ties" | "dare" | "dare_ties" | "prune" | "slerp";
 
 export type ExtractOptions = { 
 /**
@@ -1177,7 +1314,12 @@ size_after: number, };
 
 export type MergePreview = { 
 /**
- * Layers that are LoRA in the result; the rank before is the sum of the inputs' ranks.
+ * Number of changed layers.
+ */
+changed: number, 
+/**
+ * Layers that are LoRA in the result; the rank before is the sum of the inputs' ranks. Empty for a sparse method, whose
+ * ranks are known when the result is written.
  */
 layers: Array<KeptRow>, 
 /**
@@ -1185,9 +1327,13 @@ layers: Array<KeptRow>,
  */
 shared: number, 
 /**
- * Share of the total energy Σσ² of all layers that is kept.
+ * How the changes of each of these layers fit together, the least similar first.
  */
-energy: number, 
+conflicts: Array<Conflict>, 
+/**
+ * Share of the total energy Σσ² of all layers that is kept; null for a sparse method.
+ */
+energy: number | null, 
 /**
  * Keys that are missing from the result.
  */
@@ -1200,6 +1346,25 @@ size_before: number,
  * Size of the result in bytes.
  */
 size_after: number, };
+
+export type Conflict = { 
+/**
+ * Layer path.
+ */
+path: string, 
+/**
+ * Number of files that change the layer.
+ */
+files: number, 
+/**
+ * Cosine similarity of the two most different changes; null if one is zero.
+ */
+cosine: number | null, 
+/**
+ * Share of the elements, of those that more than one file changes, in which two files have opposite signs; half of them
+ * in unrelated files. From up to 64 rows of the layer.
+ */
+opposite: number, };
 
 export type ExtractPreview = { 
 /**
@@ -1297,7 +1462,7 @@ preview: Preview,
  */
 outcome: Outcome, 
 /**
- * Energy kept per layer, for extractions only, which compute it while writing.
+ * Energy kept per layer, for extractions and merges, which may compute it while writing.
  */
 kept: Array<KeptRow>, };
 

@@ -8,7 +8,7 @@
 /** The history lets go of its oldest images beyond this many pixels: 160 MB of memory. */
 const MOST_PIXELS = 40e6;
 
-/** @type {Pick<State, "history" | "axes" | "grid">} */
+/** @type {Pick<State, "history" | "axes" | "grid" | "vote">} */
 export const FIRST_IMAGES = {
   history: { items: [], selected: 0, pinned: 0, compare: "side" },
   axes: {
@@ -16,6 +16,7 @@ export const FIRST_IMAGES = {
     y: { kind: "none", text: "", chosen: [] },
   },
   grid: null,
+  vote: null,
 };
 
 /** @param {State} state @param {Action} action @returns {State} */
@@ -33,12 +34,21 @@ export function reduceImages(state, action) {
       return { ...state, axes: { ...state.axes, [action.side]: axis } };
     }
     case "grid/started":
-      return { ...state, grid: action.grid };
+      return { ...state, grid: action.grid, vote: null };
     case "grid/drawn": {
       if (!state.grid) return state;
       const cells = state.grid.cells.with(action.at, action.cell);
       return { ...state, grid: { ...state.grid, cells } };
     }
+    case "vote/started":
+      return { ...state, vote: { pairs: action.pairs, votes: [] } };
+    case "vote/given": {
+      const pair = state.vote?.pairs[state.vote.votes.length];
+      if (!state.vote || !pair) return state;
+      return { ...state, vote: { ...state.vote, votes: [...state.vote.votes, { pair, choice: action.choice }] } };
+    }
+    case "vote/ended":
+      return { ...state, vote: null };
     case "grid/picked": {
       const cell = state.grid?.cells[action.at];
       if (!cell) return state;

@@ -47,13 +47,18 @@ impl ChangeMeasurements {
         let finite = delta.scale.is_finite() && factors.values().flatten().all(|x| x.is_finite());
         let form = delta.change.form(&factors);
         let sketch = form.as_ref().map(|form| Sketch::of(delta, form));
-        let Some(form) = form.filter(|form| work(form) <= MAX_WORK) else {
+        let Some(form) = form.filter(is_quick) else {
             return Ok(ChangeMeasurements { finite, norm: delta.norm(&factors), values: None, sketch });
         };
         drop(factors); // `form` holds a copy: keeping both would double peak memory
         let spectrum = Spectrum::of(&form, f64::from(delta.scale));
         Ok(ChangeMeasurements { finite, norm: Some(spectrum.frobenius()), values: Some(spectrum.values), sketch })
     }
+}
+
+/// Returns whether the singular values of a factorization take seconds at most.
+pub(super) fn is_quick(form: &Factorization) -> bool {
+    work(form) <= MAX_WORK
 }
 
 /// Estimates the number of multiplications for the singular values of a factorization.

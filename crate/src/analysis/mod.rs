@@ -19,6 +19,7 @@ mod refusal;
 mod relation;
 mod report;
 mod rows;
+mod series;
 mod signature;
 mod sizes;
 mod sketch;
@@ -45,6 +46,10 @@ pub use progress::{OnProgress, Progress};
 pub use relation::{Relation, relation};
 pub use report::{Base, Container, FileKind, ImportRow, ImportVerdict, LeftoverRow, Problem, Report, Severity};
 pub use rows::Share;
+pub use series::{
+    Series, SeriesCandidate, SeriesFile, SeriesInput, SeriesLayer, SeriesPart, SeriesPoint, SeriesRow, SeriesSummary,
+    SeriesTotal, find_series, measure_series,
+};
 pub use signature::wrong_names;
 pub use sketch::{Signature, signature};
 pub use spectrum::Spectrum;

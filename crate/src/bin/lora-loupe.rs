@@ -38,6 +38,8 @@ pub(crate) mod output;
 pub(crate) mod plan;
 #[path = "lora-loupe/resize.rs"]
 pub(crate) mod resize;
+#[path = "lora-loupe/series.rs"]
+pub(crate) mod series;
 #[path = "lora-loupe/signature.rs"]
 pub(crate) mod signature;
 #[path = "lora-loupe/strength.rs"]
@@ -81,6 +83,7 @@ enum Command {
     Extract(extract::Arguments),
     Compare(compare::Arguments),
     Fix(fix::Arguments),
+    Series(series::Arguments),
     Strength(strength::Arguments),
     Signature(signature::Arguments),
     Metadata(metadata::Arguments),
@@ -107,6 +110,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Extract(arguments) => extract::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Fix(arguments) => fix::run(&arguments),
+        Command::Series(arguments) => series::run(&arguments),
         Command::Strength(arguments) => strength::run(&arguments),
         Command::Signature(arguments) => signature::run(&arguments),
         Command::Metadata(arguments) => metadata::run(&arguments),

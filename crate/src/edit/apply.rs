@@ -91,7 +91,7 @@ pub struct Edited {
     pub preview: Preview,
     /// Size and losses of the written file.
     pub outcome: Outcome,
-    /// Energy kept per layer, for extractions only, which compute it while writing.
+    /// Energy kept per layer, for extractions and merges, which may compute it while writing.
     pub kept: Vec<KeptRow>,
 }
 
@@ -263,8 +263,8 @@ async fn merged(edit: &MergeEdit, inputs: &[EditInput<'_>], out: Option<&mut dyn
         .map(|(opened, part)| MergeInput { opened, strength: part.strength, strengths: part.strengths.clone() })
         .collect();
     let planned = merge(&parts, edit.options).await?;
-    let outcome = written(out.map(|out| planned.write(out))).await?;
-    Ok(Done::new(Preview::Merge(planned.preview), outcome))
+    let (outcome, kept) = written(out.map(|out| planned.write(out))).await?.unzip();
+    Ok(Done { preview: Preview::Merge(planned.preview), outcome, kept: kept.unwrap_or_default() })
 }
 
 async fn extracted(

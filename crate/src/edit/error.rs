@@ -32,6 +32,10 @@ pub enum EditError {
     NoRank,
     /// Share outside (0, 1].
     NoShare(f64),
+    /// Position outside [0, 1].
+    NoPosition(f64),
+    /// Rank by energy with a sparse method of merging.
+    FixedRankOnly,
     /// Strength that cannot be baked into a nonlinear algorithm.
     NotLinear { layer: String, algorithm: Algorithm, strength: f32 },
     /// NaN or Inf values.
@@ -96,6 +100,8 @@ impl EditError {
             EditError::NoBlocks { file, blocks } => sentence!("edit.no_blocks", file = file, blocks = *blocks),
             EditError::NoRank => sentence!("edit.no_rank"),
             EditError::NoShare(share) => sentence!("edit.no_share", share = *share),
+            EditError::NoPosition(position) => sentence!("edit.no_position", position = *position),
+            EditError::FixedRankOnly => sentence!("edit.fixed_rank_only"),
             EditError::NotFinite { layer } => sentence!("edit.not_finite", layer = layer),
             EditError::Nothing => sentence!("edit.nothing"),
             EditError::NoType(dtype) => sentence!("edit.no_type", dtype = dtype.to_string()),

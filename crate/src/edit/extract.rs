@@ -128,9 +128,7 @@ impl Extraction<'_> {
             return Err(EditError::NotFinite { layer: path });
         }
         let low_rank = LowRank::of(&Factorization::Whole(Dense::new(difference, *columns)), *rank);
-        let kept: f64 = low_rank.values.iter().map(|value| value * value).sum();
-        let (energy, error) = (kept / norm.powi(2), (norm.powi(2) - kept).max(0.0).sqrt());
-        self.kept.borrow_mut().push(KeptRow { path, rank_before: None, rank: *rank, norm, energy, error });
+        self.kept.borrow_mut().push(KeptRow::of_low_rank(path, None, *rank, norm, &low_rank));
         let (up, down) = low_rank.balanced(*rank);
         Ok(vec![down, up])
     }

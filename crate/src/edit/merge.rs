@@ -1,8 +1,10 @@
-//! Merge of several adapters with strengths into one: exact, by concatenating the factors along the
-//! rank, or truncated to a lower rank.
+//! Merge of several adapters with strengths into one. Sums are exact, by concatenating the factors along the rank, or
+//! truncated to a lower rank; what a sparse method leaves of the changes is approximated at a rank.
 
+use super::conflict::{Conflict, cosine};
 use super::draft::{Draft, Origin, Outcome, TensorGroup, TensorSpec, writable};
 use super::error::EditError;
+use super::merge_method::{MergeMethod, merge_sparse, slerp_weights};
 use super::names::Target;
 use super::open::Opened;
 use super::pairs::{
@@ -13,9 +15,11 @@ use super::peft::PeftMetadata;
 use super::preview::DroppedKey;
 use crate::adapters::{Delta, Strengths};
 use crate::formats::{ByteSink, ByteSource, Dtype};
-use crate::linalg::{Dense, Factorization, pair_is_smaller};
+use crate::linalg::{Dense, Factorization, LowRank, norm, pair_is_smaller};
+use crate::num::to_f32;
 use crate::sentence::sentence;
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use ts_rs::TS;
 
@@ -30,10 +34,19 @@ pub struct MergeInput<'a, 'b> {
 }
 
 /// Options of a merge.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, TS)]
 #[serde(default)]
 pub struct MergeOptions {
-    /// Rank of each layer; exact if absent.
+    /// Method.
+    pub method: MergeMethod,
+    /// Share of each change's elements that a sparse method keeps.
+    pub density: f64,
+    /// Seed of the random elements of DARE.
+    pub seed: u32,
+    /// Position of SLERP between the first file (0) and the second (1).
+    pub position: f64,
+    /// Rank of each layer; if absent, exact, or the largest of the inputs' ranks with a sparse method, which takes fixed ranks
+    /// only.
     pub rule: Option<RankRule>,
     /// Key format; the first file's if absent.
     pub to: Option<Target>,
@@ -45,15 +58,27 @@ pub struct MergeOptions {
     pub drop: bool,
 }
 
+impl Default for MergeOptions {
+    fn default() -> MergeOptions {
+        let (method, rule, to, dtype) = (MergeMethod::Linear, None, None, None);
+        MergeOptions { method, density: 0.5, seed: 0, position: 0.5, rule, to, dtype, drop: false }
+    }
+}
+
 /// The layers and size of a merge's result.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct MergePreview {
-    /// Layers that are LoRA in the result; the rank before is the sum of the inputs' ranks.
+    /// Number of changed layers.
+    pub changed: usize,
+    /// Layers that are LoRA in the result; the rank before is the sum of the inputs' ranks. Empty for a sparse method, whose
+    /// ranks are known when the result is written.
     pub layers: Vec<KeptRow>,
     /// Number of layers that more than one file changes.
     pub shared: usize,
-    /// Share of the total energy Σσ² of all layers that is kept.
-    pub energy: f64,
+    /// How the changes of each of these layers fit together, the least similar first.
+    pub conflicts: Vec<Conflict>,
+    /// Share of the total energy Σσ² of all layers that is kept; null for a sparse method.
+    pub energy: Option<f64>,
     /// Keys that are missing from the result.
     pub dropped: Vec<DroppedKey>,
     /// Size of all inputs in bytes.
@@ -67,12 +92,14 @@ pub struct MergePreview {
 /// A planned merge.
 pub struct MergePlan<'a, 'b> {
     layers: Vec<Layer<'a, 'b>>,
+    options: MergeOptions,
     draft: Draft,
+    kept: RefCell<Vec<KeptRow>>,
     /// Layers and size of the result.
     pub preview: MergePreview,
 }
 
-/// One layer: the changes that are added up.
+/// One layer: the changes that are merged.
 struct Layer<'a, 'b> {
     parts: Vec<Part<'a, 'b>>,
     /// Rank of the LoRA pair; `None` for a one-dimensional change.
@@ -83,9 +110,14 @@ struct Layer<'a, 'b> {
 struct Part<'a, 'b> {
     opened: &'a Opened<'b>,
     delta: &'a Delta,
+    /// Index of the file.
+    file: usize,
     /// The file's strength times the block weight.
     strength: f32,
 }
+
+/// A change at strength 1, and its strength.
+type Term = (Factorization, f32);
 
 /// Plans a merge: reads every layer once.
 pub async fn merge<'a, 'b>(
@@ -97,7 +129,7 @@ pub async fn merge<'a, 'b>(
         first.check_compatible(opened)?;
         opened.check_complete(|_| options.drop)?;
     }
-    options.rule.map(RankRule::checked).transpose()?;
+    check(options, inputs.len())?;
     let to = options.to.or_else(|| first.layers.as_ref().and(target_of(first)));
     let mut planner = Planner {
         scheme: KeyScheme::new(to, first)?,
@@ -106,12 +138,32 @@ pub async fn merge<'a, 'b>(
         layers: Vec::new(),
         notes: PeftMetadata::default(),
         rows: Vec::new(),
+        conflicts: Vec::new(),
         dropped: Vec::new(),
     };
     for parts in by_layer(inputs, &mut planner.dropped) {
         planner.layer(parts).await?;
     }
     planner.finish(inputs)
+}
+
+/// Checks the options of a merge of this many files.
+fn check(options: MergeOptions, files: usize) -> Result<(), EditError> {
+    let rule = options.rule.map(RankRule::checked).transpose()?;
+    if options.method == MergeMethod::Slerp && files != 2 {
+        return Err(EditError::Files { wants: "edit.two_files", files });
+    }
+    if !(0.0..=1.0).contains(&options.position) {
+        return Err(EditError::NoPosition(options.position));
+    }
+    if !options.method.is_sparse() {
+        return Ok(());
+    }
+    match rule {
+        Some(RankRule::Energy(_) | RankRule::Ratio(_)) => Err(EditError::FixedRankOnly),
+        _ if options.density > 0.0 && options.density <= 1.0 => Ok(()),
+        _ => Err(EditError::NoShare(options.density)),
+    }
 }
 
 /// Returns the key format of the first file if it can be written. Files of newer models keep their
@@ -124,7 +176,7 @@ fn target_of(first: &Opened) -> Option<Target> {
 fn by_layer<'a, 'b>(inputs: &[MergeInput<'a, 'b>], dropped: &mut Vec<DroppedKey>) -> Vec<Vec<Part<'a, 'b>>> {
     let mut indices: HashMap<String, usize> = HashMap::new();
     let mut layers: Vec<Vec<Part>> = Vec::new();
-    for MergeInput { opened, strength, strengths } in inputs {
+    for (file, MergeInput { opened, strength, strengths }) in inputs.iter().enumerate() {
         let opened: &'a Opened<'b> = opened;
         for left in &opened.adapter.leftovers {
             dropped.push(DroppedKey { key: left.key.clone(), reason: left.reason.sentence() });
@@ -138,40 +190,68 @@ fn by_layer<'a, 'b>(inputs: &[MergeInput<'a, 'b>], dropped: &mut Vec<DroppedKey>
                 layers.push(Vec::new());
                 layers.len() - 1
             });
-            layers[index].push(Part { opened, delta, strength });
+            layers[index].push(Part { opened, delta, file, strength });
         }
     }
     layers
 }
 
 impl Layer<'_, '_> {
-    /// Returns the sum of the changes: concatenated factors, or the dense matrix if that is smaller.
-    async fn summed(&self) -> Result<Factorization, EditError> {
-        let mut terms = Vec::new();
+    /// Returns the layer's display name.
+    fn name(&self) -> String {
+        self.parts[0].opened.layer(self.parts[0].delta)
+    }
+
+    /// Reads the changes.
+    async fn terms(&self) -> Result<Vec<Term>, EditError> {
+        let mut terms: Vec<Term> = Vec::new();
         for part in &self.parts {
-            terms.push((form(part.opened, part.delta).await?, part.strength * part.delta.scale));
+            let change = match self.is_vector() {
+                true => vector(part).await?,
+                false => form(part.opened, part.delta).await?,
+            };
+            terms.push((change, part.strength * part.delta.scale));
         }
         let size = terms[0].0.size();
         for ((term, _), part) in terms.iter().zip(&self.parts) {
             if term.size() != size {
                 let (file_a, file_b) = (self.parts[0].opened.file.clone(), part.opened.file.clone());
-                let layer = part.opened.layer(part.delta);
-                return Err(EditError::OtherShape { layer, file_a, a: size, file_b, b: term.size() });
+                return Err(EditError::OtherShape { layer: self.name(), file_a, a: size, file_b, b: term.size() });
             }
         }
-        Ok(sum(&terms, size))
+        Ok(terms)
     }
 
-    /// Returns the sum of one-dimensional changes.
-    async fn summed_vector(&self) -> Result<Vec<f32>, EditError> {
-        let mut sum: Vec<f32> = Vec::new();
-        for part in &self.parts {
-            let factors = part.opened.read_factors(part.delta).await?;
-            let (data, scale) = (factors.into_values().next().unwrap_or_default(), part.strength * part.delta.scale);
-            sum.resize(data.len().max(sum.len()), 0.0);
-            sum.iter_mut().zip(data).for_each(|(sum, x)| *sum += scale * x);
+    /// Returns the merged change: concatenated factors, or a dense matrix.
+    fn merged(&self, mut terms: Vec<Term>, options: MergeOptions) -> Factorization {
+        let size = terms[0].0.size();
+        match options.method {
+            MergeMethod::Linear => sum(&terms, size),
+            MergeMethod::Slerp => {
+                let cosine = if let [a, b] = &terms[..] { cosine(a, b) } else { None };
+                let weights = slerp_weights(cosine, options.position);
+                for ((_, scale), part) in terms.iter_mut().zip(&self.parts) {
+                    *scale *= to_f32(weights[part.file]);
+                }
+                sum(&terms, size)
+            }
+            method => {
+                let weighted = |((term, _), part): (&Term, &Part)| {
+                    let elements = term.matrix().data.into_iter().map(|x| x * part.delta.scale).collect();
+                    (elements, part.strength)
+                };
+                let changes = terms.iter().zip(&self.parts).map(weighted).collect();
+                let merged = merge_sparse(method, options.density, options.seed, &self.name(), changes);
+                Factorization::Whole(Dense::new(merged, size.1))
+            }
         }
-        Ok(sum)
+    }
+
+    /// Returns the largest of the changes' ranks.
+    fn largest_rank(&self, (rows, columns): (usize, usize)) -> usize {
+        let full = rows.min(columns);
+        let ranks = self.parts.iter().map(|part| part.delta.change.rank().map_or(full, |rank| rank.min(full)));
+        ranks.max().unwrap_or(full)
     }
 
     /// Returns whether every change is one-dimensional: a norm or a bias.
@@ -179,6 +259,14 @@ impl Layer<'_, '_> {
         let is_vector = |part: &Part| part.delta.algorithm.is_difference() && part.delta.change.shape().len() == 1;
         self.parts.iter().all(is_vector)
     }
+}
+
+/// Reads a one-dimensional change, as a matrix of one row.
+async fn vector(part: &Part<'_, '_>) -> Result<Factorization, EditError> {
+    let factors = part.opened.read_factors(part.delta).await?;
+    let elements = factors.into_values().next().unwrap_or_default();
+    let columns = elements.len();
+    Ok(Factorization::Whole(Dense::new(elements, columns)))
 }
 
 /// Returns Σ scale · term: concatenated factors, or a dense matrix if that is smaller.
@@ -209,6 +297,7 @@ struct Planner<'a, 'b> {
     layers: Vec<Layer<'a, 'b>>,
     notes: PeftMetadata,
     rows: Vec<KeptRow>,
+    conflicts: Vec<Conflict>,
     dropped: Vec<DroppedKey>,
 }
 
@@ -220,7 +309,7 @@ impl<'a, 'b> Planner<'a, 'b> {
         if layer.is_vector() && self.can_store(&layer.parts[0]) {
             return self.add_vector(layer, dtype);
         }
-        let matrix = match layer.summed().await {
+        let terms = match layer.terms().await {
             Err(EditError::NoMatrix { algorithm, .. }) if self.options.drop => {
                 let reason = sentence!("dropped.no_matrix", algorithm = algorithm.word());
                 let keys = layer.parts.iter().flat_map(|part| part.delta.change.factors());
@@ -228,23 +317,39 @@ impl<'a, 'b> Planner<'a, 'b> {
                 self.dropped.extend(dropped);
                 return Ok(());
             }
-            matrix => matrix?,
+            terms => terms?,
+        };
+        if terms.len() > 1 {
+            self.conflicts.push(Conflict::of(layer.name(), &terms));
+        }
+        let rank = match self.options.rule {
+            rule if self.options.method.is_sparse() => {
+                let (rows, columns) = terms[0].0.size();
+                let fixed = rule.and_then(RankRule::fixed).map(|rank| rank.min(rows).min(columns));
+                fixed.unwrap_or_else(|| layer.largest_rank((rows, columns)))
+            }
+            rule => self.measured_rank(&layer, terms, rule)?,
         };
         let Part { opened, delta, .. } = layer.parts[0];
-        let name = opened.layer(delta);
-        let spectrum = spectrum(&name, &matrix, 1.0)?;
-        let rank = match self.options.rule {
-            Some(rule) => rule.rank(&spectrum),
-            None if matrix.is_low_rank() => matrix.pair_rank(),
-            None => matrix.rank(),
-        };
-        let before: Option<Vec<usize>> = layer.parts.iter().map(|part| part.delta.change.rank()).collect();
-        self.rows.push(KeptRow::new(name, before.map(|ranks| ranks.iter().sum()), rank, &spectrum));
         self.notes.add(delta, rank, rank as f32, false);
         let (keys, shape) = (PairKeys::of(self.scheme, opened, delta)?, layer_shape(opened, delta));
         self.pieces.extend(pair_pieces(keys, &shape, rank, dtype, self.layers.len()));
         self.layers.push(Layer { rank: Some(rank), ..layer });
         Ok(())
+    }
+
+    /// Returns the rank of a sum by a rule, and adds the layer's row.
+    fn measured_rank(&mut self, layer: &Layer, terms: Vec<Term>, rule: Option<RankRule>) -> Result<usize, EditError> {
+        let matrix = layer.merged(terms, self.options);
+        let spectrum = spectrum(&layer.name(), &matrix, 1.0)?;
+        let rank = match rule {
+            Some(rule) => rule.rank(&spectrum),
+            None if matrix.is_low_rank() => matrix.pair_rank(),
+            None => matrix.rank(),
+        };
+        let before: Option<Vec<usize>> = layer.parts.iter().map(|part| part.delta.change.rank()).collect();
+        self.rows.push(KeptRow::new(layer.name(), before.map(|ranks| ranks.iter().sum()), rank, &spectrum));
+        Ok(rank)
     }
 
     /// Returns whether the key format can store a change as it is.
@@ -267,7 +372,7 @@ impl<'a, 'b> Planner<'a, 'b> {
         Ok(())
     }
 
-    fn finish(self, inputs: &[MergeInput]) -> Result<MergePlan<'a, 'b>, EditError> {
+    fn finish(mut self, inputs: &[MergeInput]) -> Result<MergePlan<'a, 'b>, EditError> {
         if self.layers.is_empty() {
             return Err(EditError::Nothing);
         }
@@ -276,15 +381,18 @@ impl<'a, 'b> Planner<'a, 'b> {
         let configured = inputs.iter().any(|input| input.opened.is_configured());
         self.notes.replace(&mut metadata, self.scheme, configured);
         let draft = Draft::new(self.pieces, metadata);
+        self.conflicts.sort_by(|a, b| a.cosine.unwrap_or(1.0).total_cmp(&b.cosine.unwrap_or(1.0)));
         let preview = MergePreview {
-            energy: energy_kept(&self.rows),
+            changed: self.layers.len(),
+            conflicts: self.conflicts,
+            energy: (!self.options.method.is_sparse()).then(|| energy_kept(&self.rows)),
             shared: self.layers.iter().filter(|layer| layer.parts.len() > 1).count(),
             layers: self.rows,
             dropped: self.dropped,
             size_before: inputs.iter().map(|input| input.opened.source.len()).sum(),
             size_after: draft.size(),
         };
-        Ok(MergePlan { layers: self.layers, draft, preview })
+        Ok(MergePlan { layers: self.layers, options: self.options, draft, kept: RefCell::default(), preview })
     }
 }
 
@@ -302,15 +410,30 @@ fn common(inputs: &[MergeInput]) -> BTreeMap<String, String> {
 }
 
 impl MergePlan<'_, '_> {
-    /// Writes the result; see [`Draft::write`].
-    pub async fn write(&self, out: &mut dyn ByteSink) -> Result<Outcome, EditError> {
-        let make = async |layer: usize| {
-            let layer = &self.layers[layer];
-            match layer.rank {
-                Some(rank) => Ok(pair(&layer.summed().await?, 1.0, rank)),
-                None => Ok(vec![layer.summed_vector().await?]),
-            }
-        };
-        self.draft.write(None, make, out).await
+    /// Writes the result; see [`Draft::write`]. Also returns the energy kept per layer.
+    pub async fn write(&self, out: &mut dyn ByteSink) -> Result<(Outcome, Vec<KeptRow>), EditError> {
+        let outcome = self.draft.write(None, async |layer| self.make(&self.layers[layer]).await, out).await?;
+        let written = self.kept.take();
+        let kept = if self.options.method.is_sparse() { written } else { self.preview.layers.clone() };
+        Ok((outcome, kept))
+    }
+
+    async fn make(&self, layer: &Layer<'_, '_>) -> Result<Vec<Vec<f32>>, EditError> {
+        let merged = layer.merged(layer.terms().await?, self.options);
+        let Some(rank) = layer.rank else { return Ok(vec![merged.matrix().data]) };
+        let Factorization::Whole(dense) = &merged else { return Ok(pair(&merged, 1.0, rank)) };
+        if !self.options.method.is_sparse() {
+            return Ok(pair(&merged, 1.0, rank));
+        }
+        let norm = norm(&dense.data);
+        if !norm.is_finite() {
+            return Err(EditError::NotFinite { layer: layer.name() });
+        }
+        let low_rank = LowRank::of(&merged, rank);
+        let before: Option<Vec<usize>> = layer.parts.iter().map(|part| part.delta.change.rank()).collect();
+        let before = before.map(|ranks| ranks.iter().sum());
+        self.kept.borrow_mut().push(KeptRow::of_low_rank(layer.name(), before, rank, norm, &low_rank));
+        let (up, down) = low_rank.balanced(rank);
+        Ok(vec![down, up])
     }
 }

@@ -45,6 +45,11 @@ impl RankRule {
         }
     }
 
+    /// Returns the rank of the rule that is one.
+    pub(super) fn fixed(self) -> Option<usize> {
+        if let RankRule::Fixed(rank) = self { Some(rank) } else { None }
+    }
+
     /// Returns the rank for a change with this spectrum, at least 1.
     pub fn rank(self, spectrum: &Spectrum) -> usize {
         match self {
@@ -78,10 +83,24 @@ impl KeptRow {
         let error = spectrum.values.iter().skip(rank).map(|value| value * value).sum::<f64>().sqrt();
         KeptRow { path, rank_before, rank, norm: spectrum.frobenius(), energy: spectrum.energy_kept(rank), error }
     }
+
+    /// Creates the row of a matrix of this norm that was approximated at this rank.
+    pub(super) fn of_low_rank(
+        path: String,
+        rank_before: Option<usize>,
+        rank: usize,
+        norm: f64,
+        low_rank: &LowRank,
+    ) -> KeptRow {
+        let kept: f64 = low_rank.values.iter().map(|value| value * value).sum();
+        let lost = (norm.powi(2) - kept).max(0.0);
+        let energy = if norm > 0.0 { 1.0 - lost / norm.powi(2) } else { 1.0 };
+        KeptRow { path, rank_before, rank, norm, energy, error: lost.sqrt() }
+    }
 }
 
 /// Returns the share of the total energy of all layers that is kept.
-pub(super) fn energy_kept(rows: &[KeptRow]) -> f64 {
+pub fn energy_kept(rows: &[KeptRow]) -> f64 {
     let (total, lost) =
         rows.iter().fold((0.0, 0.0), |(total, lost), row| (total + row.norm.powi(2), lost + row.error.powi(2)));
     if total > 0.0 { 1.0 - lost / total } else { 1.0 }

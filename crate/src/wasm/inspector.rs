@@ -42,7 +42,7 @@ impl Inspector {
         on_progress: Function,
     ) -> Result<JsValue, JsValue> {
         let Place { name, source, config } = Place::of(&place)?;
-        let (mut reporter, generation) = (ProgressReporter::new(Some(on_progress)), self.read_generation.get());
+        let (mut reporter, generation) = (ProgressReporter::new(Some(on_progress)), self.generation());
         let share = analysis::Share { part, parts };
         let mut on_progress = |progress: analysis::Progress<'_>| self.on_progress(&mut reporter, generation, progress);
         let measurements = analysis::measure(&name, source.as_ref(), config.as_deref(), share, &mut on_progress).await;
@@ -61,7 +61,7 @@ impl Inspector {
     ) -> Result<JsValue, JsValue> {
         let Place { name, source, config } = Place::of(&place)?;
         let known = if known.is_undefined() { Vec::new() } else { from_js("the measurements", known)? };
-        let (mut reporter, generation) = (ProgressReporter::new(on_progress), self.read_generation.get());
+        let (mut reporter, generation) = (ProgressReporter::new(on_progress), self.generation());
         let mut on_progress = |progress: analysis::Progress<'_>| self.on_progress(&mut reporter, generation, progress);
         let report = analysis::inspect_with(&name, source.as_ref(), config.as_deref(), &known, &mut on_progress).await;
         self.check_not_cancelled(generation)?;
@@ -71,7 +71,8 @@ impl Inspector {
         to_js(&Inspected { report, fixes })
     }
 
-    /// Cancels all running [`Inspector::measure`] and [`Inspector::inspect`] calls at their next layer.
+    /// Cancels all running [`Inspector::measure`], [`Inspector::inspect`] and [`Inspector::measure_series`] calls at their next
+    /// layer.
     pub fn stop_reading(&self) {
         self.read_generation.set(self.read_generation.get() + 1);
     }
@@ -86,14 +87,15 @@ impl Inspector {
         progress: analysis::Progress<'_>,
     ) -> ControlFlow<()> {
         reporter.on_progress(progress);
-        if self.read_generation.get() == generation { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if self.generation() == generation { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
-    fn check_not_cancelled(&self, generation: u64) -> Result<(), JsValue> {
-        if self.read_generation.get() == generation {
-            Ok(())
-        } else {
-            Err(failure("cancelled", "reading was cancelled"))
-        }
+    /// Returns a number that changes with [`Inspector::stop_reading`].
+    pub(super) fn generation(&self) -> u64 {
+        self.read_generation.get()
+    }
+
+    pub(super) fn check_not_cancelled(&self, generation: u64) -> Result<(), JsValue> {
+        if self.generation() == generation { Ok(()) } else { Err(failure("cancelled", "reading was cancelled")) }
     }
 }

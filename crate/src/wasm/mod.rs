@@ -29,6 +29,8 @@ mod probe;
 mod progress;
 #[cfg(all(target_os = "unknown", feature = "report"))]
 mod report;
+#[cfg(all(target_os = "unknown", feature = "inspector"))]
+mod series;
 #[cfg(target_os = "unknown")]
 mod sources;
 #[cfg(all(target_os = "unknown", feature = "engine"))]

@@ -3,15 +3,16 @@
 use crate::analysis::{
     Base, Bucket, Claim, ClaimVerdict, Comparison, Container, Coverage, Dataset, FileKind, Hashes, Health, ImportRow,
     ImportVerdict, LayerComparison, LeftoverRow, LoaderEffect, LoaderStatus, LoaderVerdict, LogExplanation, Measures,
-    MetadataDifference, ModuleRow, Problem, Relation, Report, Setting, Severity, SideOfLayer, Signature, Spectrum,
-    Strength, Summary, TagCount, Training, TriggerWord,
+    MetadataDifference, ModuleRow, Problem, Relation, Report, Series, SeriesFile, SeriesLayer, SeriesPart, SeriesPoint,
+    SeriesRow, SeriesSummary, SeriesTotal, Setting, Severity, SideOfLayer, Signature, Spectrum, Strength, Summary,
+    TagCount, Training, TriggerWord,
 };
 use crate::bench::{Row, Spread};
 use crate::edit::{
-    AlphaPlace, BakeEdit, BakePreview, BakedScale, ConvertOptions, ConvertPreview, DroppedKey, Edit, EditProgress,
-    Edited, ExportPreview, ExtractOptions, ExtractPreview, Fix, KeptRow, MergeEdit, MergeOptions, MergePart,
-    MergePreview, MetadataChange, MetadataEdit, MetadataPreview, Outcome, Preview, RankRule, Rebuilt, Renamed,
-    ResizeOptions, ResizePreview, Strengths, Target, Thinned,
+    AlphaPlace, BakeEdit, BakePreview, BakedScale, Conflict, ConvertOptions, ConvertPreview, DroppedKey, Edit,
+    EditProgress, Edited, ExportPreview, ExtractOptions, ExtractPreview, Fix, KeptRow, MergeEdit, MergeMethod,
+    MergeOptions, MergePart, MergePreview, MetadataChange, MetadataEdit, MetadataPreview, Outcome, Preview, RankRule,
+    Rebuilt, Renamed, ResizeOptions, ResizePreview, Strengths, Target, Thinned,
 };
 use crate::gpu::{GpuInfo, WeightChoice};
 use crate::pipeline::{
@@ -157,6 +158,15 @@ pub struct ReadProgress {
     pub rows: Vec<ModuleRow>,
 }
 
+/// Layers of a training run that were measured.
+#[derive(Debug, Clone, Serialize, TS)]
+pub struct SeriesProgress {
+    /// The layers.
+    pub layers: Vec<SeriesLayer>,
+    /// 0 to 1, of the worker's part.
+    pub done: f64,
+}
+
 /// An inspected file and its fixes.
 #[derive(Debug, Clone, Serialize, TS)]
 pub struct Inspected {
@@ -265,6 +275,15 @@ const REPORT: &[Declaration] = &[
     MetadataDifference::decl,
     Problem::decl,
     Severity::decl,
+    Series::decl,
+    SeriesFile::decl,
+    SeriesProgress::decl,
+    SeriesLayer::decl,
+    SeriesPart::decl,
+    SeriesPoint::decl,
+    SeriesSummary::decl,
+    SeriesTotal::decl,
+    SeriesRow::decl,
 ];
 
 /// Types of edits and their previews.
@@ -279,6 +298,7 @@ const EDITS: &[Declaration] = &[
     MergeEdit::decl,
     MergePart::decl,
     MergeOptions::decl,
+    MergeMethod::decl,
     ExtractOptions::decl,
     BakeEdit::decl,
     MetadataEdit::decl,
@@ -291,6 +311,7 @@ const EDITS: &[Declaration] = &[
     KeptRow::decl,
     ResizePreview::decl,
     MergePreview::decl,
+    Conflict::decl,
     ExtractPreview::decl,
     BakePreview::decl,
     MetadataPreview::decl,

@@ -9,6 +9,7 @@ import { folderView } from "../../files/views/folder.js";
 import { guideView } from "../../guide/views/guide.js";
 import { lookView } from "../../inspect/views/look.js";
 import { runView } from "../../generate/views/run.js";
+import { seriesView } from "../../series/views/series.js";
 import { askView } from "../../share/views/link.js";
 import { safely } from "../../ui/boundary.js";
 import "../../ui/elements/before-after.js";
@@ -19,11 +20,12 @@ import "../../ui/elements/pixel-image.js";
 
 /** @param {State} state @param {Send} send */
 export function workView(state, send) {
-  const { look, selected, asked } = state;
+  const { look, series, selected, asked } = state;
   const entry = entryById(state, selected);
   return html`
     ${safely(() => askView(asked, send))} ${safely(() => guideView(state, send))}
     ${safely(() => (look.folder ? folderView(look.folder, selected, send) : nothing))}
+    ${safely(() => (series ? seriesView(series, selected, send) : nothing))}
     ${
       entry
         ? guard(besidesRun(state), () => safely(() => html`${filesView(state, send)} ${lookView(state, entry, send)}`))

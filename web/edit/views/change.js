@@ -10,7 +10,7 @@ import { convertForm, extractForm, mergeForm, resizeForm } from "./forms.js";
 import { check, download } from "../../ui/icons.js";
 import { messageView } from "../../ui/message.js";
 import { metadataForm } from "./metadata-form.js";
-import { previewView } from "./preview.js";
+import { percent, previewView } from "./preview.js";
 
 /** @typedef {import("../../types.d.ts").State} State */
 /** @typedef {import("../../types.d.ts").Change} Change */
@@ -159,6 +159,13 @@ function actionsView(name, change, send) {
   </div>`;
 }
 
+/** The share of all layers' energy that is kept. @param {import("../../engine/types.d.ts").KeptRow[]} rows */
+function energyKept(rows) {
+  const sum = (/** @type {number[]} */ values) => values.reduce((sum, value) => sum + value * value, 0);
+  const all = sum(rows.map(({ norm }) => norm));
+  return all > 0 ? 1 - sum(rows.map(({ error }) => error)) / all : 1;
+}
+
 /** @param {Change} change @param {Send} send */
 function outcomeView({ preview, result, error, status }, send) {
   return html`
@@ -179,6 +186,11 @@ function outcomeView({ preview, result, error, status }, send) {
                   size: formatBytes(result.size),
                 })}
               </p>
+              ${
+                result.kept.length
+                  ? html`<p>${t("change.kept", { percent: percent(energyKept(result.kept)) })}</p>`
+                  : nothing
+              }
               ${result.thinned ? html`<p>${t("change.thinned", { n: result.thinned })}</p>` : nothing}
               <p class="made-actions">
                 <button

@@ -179,11 +179,87 @@ export function mergeForm(form, kind, entry, files, edit) {
     }
     ${
       kind === "merge"
-        ? html`${ruleFields(form, t("merge.exact"), false, edit)} ${dtypeField(form, edit)}
+        ? html`${methodFields(form, entry, files, edit)}
+            ${ruleFields(form, t(isSparse(form) ? "merge.largest_rank" : "merge.exact"), false, edit)}
+            ${dtypeField(form, edit)}
             <div class="checks">${box("change-drop", t("merge.drop"), form.drop, (drop) => edit({ drop }))}</div>`
         : nothing
     }
   </div>`;
+}
+
+/** @type {Form["method"][]} */
+const METHODS = ["linear", "ties", "dare", "dare_ties", "prune", "slerp", "blocks"];
+
+/** Whether elements are left out, so that the result is approximated. @param {Form} form */
+const isSparse = ({ method }) => ["ties", "dare", "dare_ties", "prune"].includes(method);
+
+/**
+ * @param {Form} form
+ * @param {import("../../types.d.ts").Entry} entry
+ * @param {import("../../types.d.ts").Entry[]} files
+ * @param {Edit} edit
+ */
+function methodFields(form, entry, files, edit) {
+  const { method, density, seed, position } = form;
+  const options = METHODS.map((name) => /** @type {[string, string]} */ ([name, word("merge_method", name)]));
+  const tooMany = method === "slerp" && form.others.length > 1;
+  return html`
+    ${select("merge-method", t("merge.method"), method, options, (name) => edit(methodChosen(name, form, entry)))}
+    ${isSparse(form) ? densityField(density, edit) : nothing}
+    ${
+      method === "dare" || method === "dare_ties"
+        ? number("merge-seed", t("merge.seed"), seed, 0, 2 ** 32 - 1, 1, (seed) => edit({ seed }))
+        : nothing
+    }
+    ${
+      method === "slerp"
+        ? number("merge-position", t("merge.position"), position, 0, 100, 1, (position) => edit({ position }))
+        : nothing
+    }
+    <p class="fine">${word("merge_says", method)} ${tooMany ? t("merge.two") : nothing}</p>
+    ${method === "blocks" && form.others.length ? donorsView(form, entry, files, edit) : nothing}
+  `;
+}
+
+/** @param {number} density @param {Edit} edit */
+function densityField(density, edit) {
+  return number("merge-density", t("merge.density"), density, 1, 100, 1, (density) => edit({ density }));
+}
+
+/**
+ * Block by block, all come from the file on show at first.
+ * @param {string} name
+ * @param {Form} form
+ * @param {import("../../types.d.ts").Entry} entry
+ * @returns {Partial<Form>}
+ */
+function methodChosen(name, { donors }, { report }) {
+  const method = /** @type {Form["method"]} */ (name);
+  if (method !== "blocks") return { method };
+  const blocks = (report?.coverage ?? []).map(({ component, block }) =>
+    component.startsWith("text_encoder") ? "TE" : block,
+  );
+  return { method, donors: Object.fromEntries(blocks.map((block) => [block, donors[block] ?? 0])) };
+}
+
+/**
+ * @param {Form} form
+ * @param {import("../../types.d.ts").Entry} entry
+ * @param {import("../../types.d.ts").Entry[]} files
+ * @param {Edit} edit
+ */
+function donorsView({ donors, others }, entry, files, edit) {
+  const names = [entry.name, ...others.map(({ id }) => files.find((file) => file.id === id)?.name ?? "")];
+  const options = names.map((name, at) => /** @type {[string, string]} */ ([String(at), name]));
+  return html`<fieldset class="donors">
+    <legend>${t("merge.donors")}</legend>
+    ${Object.entries(donors).map(([block, donor]) =>
+      select(`donor-${block}`, block, String(donor), options, (at) =>
+        edit({ donors: { ...donors, [block]: Number(at) } }),
+      ),
+    )}
+  </fieldset>`;
 }
 
 /**

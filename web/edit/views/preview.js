@@ -122,20 +122,42 @@ function resized(preview) {
   return html`
     ${
       preview.kind === "merge"
-        ? html`<li>${t("preview.merged", { layers: layers(preview.layers.length), shared: preview.shared })}</li>`
+        ? html`<li>${t("preview.merged", { layers: layers(preview.changed), shared: preview.shared })}</li>
+            ${conflictsView(preview.conflicts)}`
         : nothing
     }
-    ${said(
-      preview.layers.length,
-      t("preview.energy", { percent: percent(energy), ranks: ranks(preview.layers) }),
-      preview.layers.map(keptRow),
-    )}
+    ${
+      energy === null
+        ? html`<li>${t("preview.kept_at_end")}</li>`
+        : said(
+            preview.layers.length,
+            t("preview.energy", { percent: percent(energy), ranks: ranks(preview.layers) }),
+            preview.layers.map(keptRow),
+          )
+    }
     ${said(
       dropped.length,
       t("preview.dropped", { tensors: tensors(dropped.length) }),
       dropped.map(({ key, reason }) => html`<code>${key}</code>: ${sentenceView(reason)}`),
     )}
   `;
+}
+
+/** The shared layers, the least similar first. @param {import("../../engine/types.d.ts").Conflict[]} conflicts */
+function conflictsView(conflicts) {
+  const opposed = conflicts.filter(({ cosine }) => cosine !== null && cosine < 0).length;
+  const mean = conflicts.reduce((sum, { opposite }) => sum + opposite, 0) / Math.max(1, conflicts.length);
+  return said(
+    conflicts.length,
+    t("preview.conflicts", { n: opposed, percent: percent(mean) }),
+    conflicts.map(({ path, cosine, opposite }) =>
+      rich("preview.conflict", {
+        path: html`<code>${path}</code>`,
+        cosine: cosine === null ? "–" : formatFixed(cosine, 3),
+        percent: percent(opposite),
+      }),
+    ),
+  );
 }
 
 /** @param {Extract<Preview, { kind: "metadata" }>["changes"]} changes */
@@ -213,7 +235,7 @@ const layers = (n) => t("n.layer", { n });
 const tensors = (n) => t("n.tensor", { n });
 
 /** @param {number} share */
-function percent(share) {
+export function percent(share) {
   return t("values.percent", { percent: formatFixed(100 * share, share > 0.9995 && share < 1 ? 3 : 1) });
 }
 

@@ -2,10 +2,12 @@
 
 import { html, nothing } from "lit-html";
 import { live } from "lit-html/directives/live.js";
-import { MOST_CELLS, axisChoices, axisKinds, axisOf, freshAxis, notFound, ticksOf } from "../../grid.js";
+import { MOST_CELLS, axisChoices, axisKinds, axisOf, blockStudy, freshAxis, notFound, ticksOf } from "../../grid.js";
 import { t } from "../../words.js";
 import { download } from "../../ui/icons.js";
 import { progressView } from "../../generate/views/progress.js";
+import { blockEffectsView } from "./block-effects.js";
+import { tournamentView } from "./tournament.js";
 import { withName } from "../../generate/views/result.js";
 
 /** @typedef {import("../../types.d.ts").State} State */
@@ -43,14 +45,49 @@ export function gridView(state, send) {
             >
               ${t("grid.draw", { images: t("n.image", { n: count }) })}
             </button>
+            ${studyView(state, send)}
             <span class="fine">${count > MOST_CELLS ? t("grid.most", { n: MOST_CELLS }) : t("grid.rest")}</span>
           </p>
         </div>
         ${run.grid && run.status !== "idle" ? progressView(run, demo, send) : nothing}
-        ${grid ? tableView(grid, state.smooth, send) : nothing}
+        ${grid ? gridResult(state, grid, send) : nothing}
       </div>
     </details>
   `;
+}
+
+/**
+ * During a blind vote the table, which has the names, is not there.
+ * @param {State} state
+ * @param {import("../../types.d.ts").Grid} grid
+ * @param {Send} send
+ */
+function gridResult(state, grid, send) {
+  const { vote } = state;
+  const voting = vote !== null && vote.votes.length < vote.pairs.length;
+  return html`${blockEffectsView(state, grid, send)} ${tournamentView(state, grid, send)}
+  ${voting ? nothing : tableView(grid, state.smooth, send)}`;
+}
+
+/** What each block does, at one click: the axis is set, and the grid drawn. @param {State} state @param {Send} send */
+function studyView(state, send) {
+  const axis = blockStudy(state);
+  const { run, device } = state;
+  if (!axis) return nothing;
+  const ready = device.status === "ready" && (run.status === "idle" || run.live);
+  const draw = () => {
+    send({ type: "axis/changed", side: "x", change: axis });
+    send({ type: "grid/draw" });
+  };
+  return html`<button
+    class="button"
+    type="button"
+    id="draw-blocks"
+    aria-disabled=${ready ? "false" : "true"}
+    @click=${() => ready && draw()}
+  >
+    ${t("blocks.draw")}
+  </button>`;
 }
 
 /** @param {State} state @param {"x" | "y"} side @param {string} name @param {Send} send */
