@@ -189,6 +189,6 @@ impl Session {
             true => sentence!("image.hint_weights"),
             false => sentence!("image.hint_strength"),
         };
-        Ok(PipelineError::NotFinite { when, network, layer, hint })
+        Ok(PipelineError::not_finite(when, network, layer, hint))
     }
 }

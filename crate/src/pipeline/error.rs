@@ -38,8 +38,8 @@ pub enum PipelineError {
     #[error("{}", no_upscaler(.0).clause())]
     NoUpscaler(String),
     /// NaN or infinity in a network's output.
-    #[error("{}", not_finite(.when, .network, .layer, .hint).clause())]
-    NotFinite { when: Sentence, network: Sentence, layer: Option<String>, hint: Sentence },
+    #[error("{}", .0.clause())]
+    NotFinite(Box<Sentence>),
     /// NaN or infinity from f16 math; generation continues without it.
     #[error("a value overflowed f16")]
     F16Overflow,
@@ -88,15 +88,21 @@ fn no_upscaler(name: &str) -> Sentence {
     sentence!("image.no_upscaler", file = name)
 }
 
-fn not_finite(when: &Sentence, network: &Sentence, layer: &Option<String>, hint: &Sentence) -> Sentence {
-    let place: Value = match layer {
-        Some(layer) => sentence!("image.layer_of", layer = layer, network = network).into(),
-        None => network.into(),
-    };
-    sentence!("image.not_finite", when = when, place = place, hint = hint)
-}
-
 impl PipelineError {
+    /// Returns the error of a network whose output has NaN or infinity, since this layer if it was found.
+    pub(super) fn not_finite(
+        when: Sentence,
+        network: Sentence,
+        layer: Option<String>,
+        hint: Sentence,
+    ) -> PipelineError {
+        let place = match layer {
+            Some(layer) => sentence!("image.layer_of", layer = layer, network = network),
+            None => network,
+        };
+        PipelineError::NotFinite(Box::new(sentence!("image.not_finite", when = when, place = place, hint = hint)))
+    }
+
     /// Returns whether the device was lost; opening it again may succeed.
     pub fn is_lost_device(&self) -> bool {
         matches!(
@@ -112,7 +118,7 @@ impl PipelineError {
             PipelineError::MissingParts { file, family, missing } => Some(missing_parts(file, family, missing)),
             PipelineError::NoAdapter { name, sha256 } => Some(no_adapter(name, sha256)),
             PipelineError::NoUpscaler(name) => Some(no_upscaler(name)),
-            PipelineError::NotFinite { when, network, layer, hint } => Some(not_finite(when, network, layer, hint)),
+            PipelineError::NotFinite(sentence) => Some(sentence.as_ref().clone()),
             PipelineError::Gpu(GpuError::OutOfMemory(what))
             | PipelineError::Weights(WeightsError::Gpu(GpuError::OutOfMemory(what))) => {
                 Some(sentence!("image.out_of_memory", what = what))
@@ -131,9 +137,7 @@ impl PipelineError {
             PipelineError::Cancelled => "cancelled",
             PipelineError::Gpu(GpuError::NoAdapter(_))
             | PipelineError::Weights(WeightsError::Gpu(GpuError::NoAdapter(_))) => "no_webgpu",
-            PipelineError::Gpu(_) | PipelineError::Weights(WeightsError::Gpu(_)) | PipelineError::NotFinite { .. } => {
-                "gpu"
-            }
+            PipelineError::Gpu(_) | PipelineError::Weights(WeightsError::Gpu(_)) | PipelineError::NotFinite(_) => "gpu",
             PipelineError::NoAdapter { .. }
             | PipelineError::NoUpscaler(_)
             | PipelineError::Weights(WeightsError::Delta { .. }) => "adapter",

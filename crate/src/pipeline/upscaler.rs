@@ -145,7 +145,7 @@ impl<'a> Enlarger<'a> {
         if enlarged.iter().any(|value| !value.is_finite()) {
             let layer = runner.find_non_finite().await?;
             let (when, hint) = (sentence!("image.at_upscaling"), sentence!("image.hint_upscaler"));
-            return Err(PipelineError::NotFinite { when, network: sentence!("image.upscaler"), layer, hint });
+            return Err(PipelineError::not_finite(when, sentence!("image.upscaler"), layer, hint));
         }
         self.runner = Some((size, runner));
         let (width, height, row) = (tile.width * scale, tile.height * scale, 3 * size[0] * scale);

@@ -64,7 +64,7 @@ impl Session {
             if pixels.iter().any(|value| !value.is_finite()) {
                 let layer = decoder.find_non_finite().await?;
                 let (when, hint) = (sentence!("image.at_decoding"), sentence!("image.hint_vae"));
-                return Err(PipelineError::NotFinite { when, network: sentence!("image.decoder"), layer, hint });
+                return Err(PipelineError::not_finite(when, sentence!("image.decoder"), layer, hint));
             }
             images.extend(pixels);
             report(Stage::Decode, index + 1, batch, None)?;
