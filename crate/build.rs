@@ -1,5 +1,6 @@
-//! Copies the shaders and tables of src/ without comments and indentation to where the crate embeds them: users download
-//! them with the engine. Line numbers stay.
+//! Copies the shaders and tables of src/ to where the crate embeds them, since users download them: shaders without comments
+//! and indentation, with their line numbers; tables, which are TOML, as JSON under the same names, so that no module has a
+//! parser of TOML.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
@@ -15,33 +16,28 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let path = entry?.path();
         let copied = to.join(path.file_name().unwrap_or_default());
-        let comment = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("wgsl") => "//",
-            Some("toml") => "#",
-            _ if path.is_dir() => {
-                copy(&path, &copied)?;
-                continue;
-            }
+        if path.is_dir() {
+            copy(&path, &copied)?;
+            continue;
+        }
+        let convert = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("wgsl") => stripped,
+            Some("toml") => json,
             _ => continue,
         };
+        let text = convert(&fs::read_to_string(&path)?);
         fs::create_dir_all(to)?;
-        fs::write(copied, stripped(&fs::read_to_string(path)?, comment))?;
+        fs::write(copied, text.map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?)?;
     }
     Ok(())
 }
 
-/// Removes comments that begin a line or follow a space, and indentation. A shader has no strings; in a table a comment
-/// has a line of its own.
-fn stripped(text: &str, comment: &str) -> String {
-    let line = |line: &str| {
-        let line = line.trim();
-        match line.find(comment) {
-            Some(0) => "",
-            Some(at) if comment == "//" => line[..at].trim_end(),
-            _ => line,
-        }
-        .to_owned()
-            + "\n"
-    };
-    text.lines().map(line).collect()
+/// Removes the comments and the indentation of a shader, which has no strings.
+fn stripped(text: &str) -> Result<String, toml::de::Error> {
+    Ok(text.lines().map(|line| line.split("//").next().unwrap_or_default().trim().to_owned() + "\n").collect())
+}
+
+/// Returns a table as JSON.
+fn json(text: &str) -> Result<String, toml::de::Error> {
+    Ok(toml::from_str::<serde_json::Value>(text)?.to_string())
 }

@@ -1,7 +1,7 @@
 //! GitHub workflows: a job that publishes depends on one that runs all tests.
 
 use lora_loupe_tests::golden;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Returns the lines of each job of a workflow. Parses only the two levels of YAML that the workflows here use.
 fn jobs(workflow: &str) -> BTreeMap<&str, Vec<&str>> {
@@ -21,25 +21,34 @@ fn jobs(workflow: &str) -> BTreeMap<&str, Vec<&str>> {
     jobs
 }
 
+/// What publishes the page, crates, wheels and the npm package.
+const PUBLISHING: [&str; 4] = ["actions/deploy-pages", "cargo publish", "pypi-publish", "npm publish"];
+
+fn publishes(lines: &[&str]) -> bool {
+    lines.iter().any(|line| PUBLISHING.iter().any(|words| line.contains(words)))
+}
+
 /// Returns the jobs that publish without depending on a job that runs all tests.
 fn untested(workflow: &str) -> Vec<&str> {
     let jobs = jobs(workflow);
-    let publishes = |lines: &[&str]| lines.iter().any(|line| line.contains("actions/deploy-pages"));
     let tests = |name: &str| jobs.get(name).is_some_and(|lines| lines.contains(&"- run: cargo xtask test"));
-    let is_tested = |lines: &[&str]| lines.iter().any(|line| line.strip_prefix("needs: ").is_some_and(tests));
+    let is_tested = |lines: &[&str]| {
+        let needs = lines.iter().find_map(|line| line.strip_prefix("needs: ")).unwrap_or_default();
+        needs.trim_matches(['[', ']']).split(", ").any(tests)
+    };
     jobs.iter().filter(|(_, lines)| publishes(lines) && !is_tested(lines)).map(|(name, _)| *name).collect()
 }
 
 #[test]
 fn publishing_jobs_depend_on_the_tests() {
     let folder = golden::path("../.github/workflows");
-    let mut publishing = 0;
+    let mut published = BTreeSet::new();
     for entry in std::fs::read_dir(folder).expect(".github/workflows/").flatten() {
         let text = std::fs::read_to_string(entry.path()).expect("a workflow");
         assert!(untested(&text).is_empty(), "{:?} publishes without tests: {:?}", entry.file_name(), untested(&text));
-        publishing += usize::from(text.contains("actions/deploy-pages"));
+        published.extend(PUBLISHING.into_iter().filter(|words| text.contains(words)));
     }
-    assert!(publishing > 0, "no workflow publishes the page");
+    assert_eq!(published.len(), PUBLISHING.len(), "only {published:?}");
 }
 
 #[test]
@@ -52,5 +61,20 @@ fn an_untested_publishing_job_is_detected() {
     assert!(untested(&with("    needs: test\n", "cargo xtask test")).is_empty());
     assert_eq!(untested(&with("", "cargo xtask test")), ["publish"]);
     assert_eq!(untested(&with("    needs: test\n", "cargo xtask test types")), ["publish"], "only a part of the tests");
+    assert!(untested(&with("    needs: [other, test]\n", "cargo xtask test")).is_empty());
     assert_eq!(untested(&with("    needs: other\n", "cargo xtask test")), ["publish"]);
+}
+
+/// The version is written in Cargo.toml; the packages take it from there, and the other files agree.
+#[test]
+fn all_files_name_one_version() {
+    let version = env!("CARGO_PKG_VERSION");
+    let read = |path: &str| std::fs::read_to_string(golden::path(&format!("../{path}"))).expect(path);
+    let json = |path: &str| serde_json::from_str::<serde_json::Value>(&read(path)).expect(path);
+    assert_eq!(json("package.json")["version"], version);
+    assert_eq!(json("npm/package.json")["version"], "0.0.0", "packing writes the version");
+    assert!(read("python/pyproject.toml").contains("dynamic = [\"version\"]"));
+    let changes = read("CHANGELOG.md");
+    let latest = changes.lines().find_map(|line| line.strip_prefix("## ")).expect("a version");
+    assert!(latest.starts_with(version), "CHANGELOG.md begins with {latest}");
 }

@@ -40,6 +40,7 @@ mod scales;
 mod sentences;
 mod session;
 mod shaders;
+mod signatures;
 mod single_file;
 mod strips;
 mod templates;

@@ -7,7 +7,7 @@
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, reason = "values in tests are small"))]
 
-/// The text of a shader or table of src/, without its comments (build.rs).
+/// The text of a shader of src/ without its comments, or a table of src/ as JSON (build.rs).
 macro_rules! embedded {
     ($($part:literal),*) => { include_str!(concat!(env!("OUT_DIR"), "/", $($part),*)) };
 }

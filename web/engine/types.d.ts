@@ -90,6 +90,11 @@ imports: Array<ImportRow>,
  */
 health: Health | null, 
 /**
+ * Numbers by whose cosine copies, and merges, of the adapter are found; null if some layers were not read, or no change is
+ * known without the base model.
+ */
+signature: Signature | null, 
+/**
  * Hashes that programs and sites identify the file by; null if only the header was read.
  */
 hashes: Hashes | null, 
@@ -796,6 +801,16 @@ energy_at_other_rank: number,
  * meaningful.
  */
 inside_other: number | null, };
+
+export type Signature = { 
+/**
+ * Version of the numbers: only signatures of one version can be compared.
+ */
+version: number, 
+/**
+ * The numbers; their squares sum to 1.
+ */
+values: Array<number>, };
 
 export type MetadataDifference = { 
 /**
@@ -1931,9 +1946,9 @@ width: number,
  */
 height: number, };
 
-export type Preview = PreviewInfo & { rgba: Uint8ClampedArray<ArrayBuffer> };
+export type PreviewImage = PreviewInfo & { rgba: Uint8ClampedArray<ArrayBuffer> };
 
-export type PageProgress = ProgressInfo & { preview?: Preview };
+export type PageProgress = ProgressInfo & { preview?: PreviewImage };
 
 export type ProgressInfo = { 
 /**

@@ -4,6 +4,7 @@ mod bench;
 mod card;
 mod dist;
 mod libraries;
+mod packages;
 mod process;
 mod serve;
 mod setup;
@@ -36,6 +37,11 @@ enum Command {
     Card,
     /// Build dist/, a static site that any host can serve under any path.
     Dist,
+    /// Print the changes of a version, which must be that of Cargo.toml, for its release.
+    Changes {
+        /// The version: `1.2.3`.
+        version: String,
+    },
 }
 
 fn main() -> ExitCode {
@@ -45,6 +51,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::bench(&options),
         Command::Card => card::card(),
         Command::Dist => dist::dist(),
+        Command::Changes { version } => packages::changes(&version),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -25,6 +25,14 @@ pub enum Error {
     /// A benchmark whose output is not a table.
     #[error("`{command}` did not print a table of results: {cause}")]
     Table { command: String, cause: String },
+    /// A package that is larger than was promised.
+    #[error("{} has {size} bytes; it may have {limit}", path.display())]
+    TooLarge { path: PathBuf, size: u64, limit: u64 },
+    /// A version that is not released.
+    #[error(
+        "{version} cannot be released: Cargo.toml has {expected}, and CHANGELOG.md needs a section of it without `(unreleased)`"
+    )]
+    Version { version: String, expected: String },
     /// No free TCP port.
     #[error("ports {first} to {last} are all in use: choose another with --port N")]
     NoPort { first: u16, last: u16 },

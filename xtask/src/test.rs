@@ -9,12 +9,12 @@ use std::time::Instant;
 
 use crate::process::{Error, cargo, node_script, root, run, run_lines, say};
 use crate::toolchain::{Target, Toolchain};
-use crate::{dist, libraries, setup};
+use crate::{dist, libraries, packages, setup};
 
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Parts to run, together with those they depend on; by default all except `libraries`.
+    /// Parts to run, together with those they depend on; by default all except `libraries`, `packages` and `scale`.
     parts: Vec<Part>,
     /// Run only the browser test files whose names contain one of these strings.
     #[arg(long, value_delimiter = ',')]
@@ -34,7 +34,7 @@ const TEST_TIMEOUT: &str = "--test-timeout=1200000";
 const MEASURING: [&str; 3] = ["bench", "engine", "webgpu"];
 
 /// JavaScript that prettier formats; .prettierignore excepts the texts.
-const SCRIPTS: [&str; 3] = ["*.js", "web/**/*.js", "tests/{browser,page,bench}/*.{js,mjs}"];
+const SCRIPTS: [&str; 4] = ["*.js", "web/**/*.js", "npm/*.js", "tests/{browser,page,bench,packages}/*.{js,mjs}"];
 
 /// A part of the tests. Parts run in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -58,6 +58,10 @@ enum Part {
     Browser,
     /// Converted files loaded with diffusers, peft and lycoris-lora; needs Python and runs only if named.
     Libraries,
+    /// The Python wheel, the npm package and the action as they are published; needs Python and runs only if named.
+    Packages,
+    /// The jobs of examples/at_scale/ with Spark and Ray; needs Python and Java and runs only if named.
+    Scale,
 }
 
 /// Numbers of checks that passed and failed.
@@ -108,7 +112,7 @@ fn run_part(part: Part, options: &Options) -> (Tally, String) {
 }
 
 impl Part {
-    const ALL: [Part; 9] = [
+    const ALL: [Part; 11] = [
         Part::Lint,
         Part::Native,
         Part::Wasm32,
@@ -118,20 +122,24 @@ impl Part {
         Part::Page,
         Part::Browser,
         Part::Libraries,
+        Part::Packages,
+        Part::Scale,
     ];
+    /// Parts that run only if they are named.
+    const NAMED: [Part; 3] = [Part::Libraries, Part::Packages, Part::Scale];
 
     /// Returns whether the part depends on `other`.
     fn needs(self, other: Part) -> bool {
         match self {
-            Part::Lint | Part::Native | Part::Wasm32 | Part::Engine | Part::Logic | Part::Libraries => false,
             Part::Types | Part::Page => other == Part::Engine,
             Part::Browser => other == Part::Page || other == Part::Engine,
+            _ => false,
         }
     }
 
     /// Returns whether the part, or one that depends on it, is selected.
     fn is_wanted(self, chosen: &[Part]) -> bool {
-        chosen.is_empty() && self != Part::Libraries || chosen.iter().any(|&part| part == self || part.needs(self))
+        chosen.is_empty() && !Part::NAMED.contains(&self) || chosen.iter().any(|&part| part == self || part.needs(self))
     }
 
     /// Installs what the part needs, runs it and adds its counts to `tally`.
@@ -152,6 +160,8 @@ impl Part {
             Part::Page => tally.count(dist::page()),
             Part::Browser => browser(options, tally),
             Part::Libraries => tally.count(libraries::check()),
+            Part::Packages => tally.count(packages::check()),
+            Part::Scale => tally.count(packages::scale()),
         }
     }
 }

@@ -9,10 +9,12 @@ use wasm_bindgen_cli_support::Bindgen;
 use crate::process::{Error, node_script, root, run, say};
 use crate::toolchain::{Target, Toolchain};
 
-/// Crate of the page's modules.
+/// Crate of the modules.
 const CRATE: &str = "lora-loupe";
 /// The modules: features of the crate, and stems of the file names in pkg/.
 const MODULES: [&str; 2] = ["inspector", "engine"];
+/// The module of the npm package's small entry, likewise.
+pub const REPORT: &str = "report";
 /// WebAssembly features that rustc may use for this target and wasm-opt must therefore accept.
 const FEATURES: [&str; 8] = [
     "--enable-simd",
@@ -30,7 +32,8 @@ pub fn build(toolchain: &Toolchain) -> Result<(), Error> {
     MODULES.iter().try_for_each(|module| build_module(toolchain, module))
 }
 
-fn build_module(toolchain: &Toolchain, module: &str) -> Result<(), Error> {
+/// Builds a module if it is older than its inputs.
+pub fn build_module(toolchain: &Toolchain, module: &str) -> Result<(), Error> {
     let compiled = compile(toolchain, module)?;
     let pkg = root().join("pkg");
     let wasm = format!("{module}_bg.wasm");
@@ -41,7 +44,7 @@ fn build_module(toolchain: &Toolchain, module: &str) -> Result<(), Error> {
     let next = root().join("target").join("pkg.next");
     remove_folder(&next)?;
     bind(&compiled, &next, module)?;
-    optimize(&next.join(&wasm))?;
+    optimize(&next.join(&wasm), if module == REPORT { "-Oz" } else { "-O3" })?;
     fs::create_dir_all(&pkg).map_err(|cause| Error::File { path: pkg.clone(), cause })?;
     for name in [format!("{module}.js"), format!("{module}.d.ts"), format!("{wasm}.d.ts"), wasm] {
         fs::rename(next.join(&name), pkg.join(&name)).map_err(|cause| Error::File { path: pkg.join(&name), cause })?;
@@ -69,11 +72,11 @@ fn bind(wasm: &Path, folder: &Path, module: &str) -> Result<(), Error> {
     result.map_err(|cause| Error::Bindgen { wasm: wasm.to_owned(), cause: format!("{cause:#}") })
 }
 
-/// Optimizes a .wasm file in place.
-fn optimize(wasm: &Path) -> Result<(), Error> {
-    say("wasm-opt -O3");
+/// Optimizes a .wasm file in place, at a level of wasm-opt.
+fn optimize(wasm: &Path, level: &str) -> Result<(), Error> {
+    say(&format!("wasm-opt {level}"));
     let mut command = node_script("binaryen/bin/wasm-opt");
-    run(command.args(FEATURES).arg("-O3").arg(wasm).arg("-o").arg(wasm))
+    run(command.args(FEATURES).arg(level).arg(wasm).arg("-o").arg(wasm))
 }
 
 /// Returns whether a built module is newer than the compiled library, this program and the npm packages.

@@ -301,6 +301,7 @@ async fn fill_adapter(
         None => report.modules = rows::bare(&adapter),
         Some(measured) => {
             report.headers_only = !measured.whole;
+            report.signature = measured.sketch.signature().filter(|_| measured.whole);
             (report.modules, report.health, findings) = (measured.rows, measured.health, measured.findings);
         }
     }

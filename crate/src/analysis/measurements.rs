@@ -1,5 +1,6 @@
 //! Measurements of a file's tensors: norms and singular values of its changes, and anomalies.
 
+use super::sketch::Sketch;
 use super::spectrum::Spectrum;
 use crate::adapters::{Adapter, Delta};
 use crate::formats::{ByteSource, FormatError, Header};
@@ -31,6 +32,8 @@ pub(super) struct ChangeMeasurements {
     pub norm: Option<f64>,
     /// Singular values at strength 1, if they do not depend on the base weights or take too long.
     pub values: Option<Vec<f64>>,
+    /// Its share of the file's signature, if it does not depend on the base weights.
+    pub sketch: Option<Sketch>,
 }
 
 impl ChangeMeasurements {
@@ -42,12 +45,14 @@ impl ChangeMeasurements {
     ) -> Result<ChangeMeasurements, FormatError> {
         let factors = delta.read(source, header).await?;
         let finite = delta.scale.is_finite() && factors.values().flatten().all(|x| x.is_finite());
-        let Some(form) = delta.change.form(&factors).filter(|form| work(form) <= MAX_WORK) else {
-            return Ok(ChangeMeasurements { finite, norm: delta.norm(&factors), values: None });
+        let form = delta.change.form(&factors);
+        let sketch = form.as_ref().map(|form| Sketch::of(delta, form));
+        let Some(form) = form.filter(|form| work(form) <= MAX_WORK) else {
+            return Ok(ChangeMeasurements { finite, norm: delta.norm(&factors), values: None, sketch });
         };
         drop(factors); // `form` holds a copy: keeping both would double peak memory
         let spectrum = Spectrum::of(&form, f64::from(delta.scale));
-        Ok(ChangeMeasurements { finite, norm: Some(spectrum.frobenius()), values: Some(spectrum.values) })
+        Ok(ChangeMeasurements { finite, norm: Some(spectrum.frobenius()), values: Some(spectrum.values), sketch })
     }
 }
 

@@ -5,6 +5,7 @@ use super::health::Health;
 use super::loaders::{AppliedLayers, LoaderVerdict};
 use super::modules::{Coverage, ModuleRow};
 use super::problem_class::ProblemClass;
+use super::sketch::Signature;
 use super::training::Training;
 use super::weigh::{LayerImpact, Measures};
 use crate::formats::{Danger, Import};
@@ -61,6 +62,9 @@ pub struct Report {
     pub imports: Vec<ImportRow>,
     /// Strength and rank statistics; null if no layer's singular values were computed.
     pub health: Option<Health>,
+    /// Numbers by whose cosine copies, and merges, of the adapter are found; null if some layers were not read, or no change is
+    /// known without the base model.
+    pub signature: Option<Signature>,
     /// Hashes that programs and sites identify the file by; null if only the header was read.
     pub hashes: Option<Hashes>,
     /// Training information from the header; null if there is none.
@@ -94,6 +98,7 @@ impl Report {
             applied: AppliedLayers::default(),
             imports: Vec::new(),
             health: None,
+            signature: None,
             hashes: None,
             training: None,
             metadata: BTreeMap::new(),

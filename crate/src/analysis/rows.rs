@@ -5,6 +5,7 @@ use super::health::{Health, HealthRow, health};
 use super::measurements::{ChangeMeasurements, Findings, GroupMeasurements};
 use super::modules::{ModuleRow, Strength};
 use super::progress::{OnProgress, Progress};
+use super::sketch::Sketch;
 use super::spectrum::Spectrum;
 use crate::adapters::{Adapter, Delta, Group, Reader};
 use crate::formats::{ByteSource, FormatError, Header, TensorInfo};
@@ -20,6 +21,8 @@ pub(super) struct Measured {
     pub rows: Vec<ModuleRow>,
     /// Strength and rank statistics.
     pub health: Option<Health>,
+    /// Sum of the layers' sketches.
+    pub sketch: Sketch,
     /// Anomalies.
     pub findings: Findings,
     /// Whether every layer was measured; `false` if the callback stopped it.
@@ -105,6 +108,7 @@ pub(super) async fn measured(
                 None => ChangeMeasurements::read(delta, source, header).await?,
             };
             measured.findings.look(delta, &change);
+            change.sketch.iter().for_each(|sketch| measured.sketch.merge(sketch));
             let spectrum = change.values.clone().map(|values| Spectrum { values });
             let strength = spectrum.as_ref().map(Strength::of);
             match measured.rows.last_mut().filter(|row| row.path == delta.path()) {

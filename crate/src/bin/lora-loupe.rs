@@ -2,56 +2,61 @@
 
 #[macro_use]
 #[path = "lora-loupe/say.rs"]
-mod say;
+pub(crate) mod say;
 
 #[path = "lora-loupe/bake.rs"]
-mod bake;
+pub(crate) mod bake;
+#[path = "lora-loupe/check.rs"]
+pub(crate) mod check;
 #[path = "lora-loupe/compare.rs"]
-mod compare;
+pub(crate) mod compare;
 #[path = "lora-loupe/convert.rs"]
-mod convert;
+pub(crate) mod convert;
 #[path = "lora-loupe/device.rs"]
-mod device;
+pub(crate) mod device;
 #[path = "lora-loupe/extract.rs"]
-mod extract;
+pub(crate) mod extract;
 #[path = "lora-loupe/files.rs"]
-mod files;
+pub(crate) mod files;
 #[path = "lora-loupe/fix.rs"]
-mod fix;
+pub(crate) mod fix;
 #[path = "lora-loupe/generate.rs"]
-mod generate;
+pub(crate) mod generate;
 #[path = "lora-loupe/inspect.rs"]
-mod inspect;
+pub(crate) mod inspect;
 #[path = "lora-loupe/log.rs"]
-mod log;
+pub(crate) mod log;
 #[path = "lora-loupe/lora.rs"]
-mod lora;
+pub(crate) mod lora;
 #[path = "lora-loupe/merge.rs"]
-mod merge;
+pub(crate) mod merge;
 #[path = "lora-loupe/metadata.rs"]
-mod metadata;
+pub(crate) mod metadata;
 #[path = "lora-loupe/output.rs"]
-mod output;
+pub(crate) mod output;
 #[path = "lora-loupe/plan.rs"]
-mod plan;
+pub(crate) mod plan;
 #[path = "lora-loupe/resize.rs"]
-mod resize;
+pub(crate) mod resize;
+#[path = "lora-loupe/signature.rs"]
+pub(crate) mod signature;
 #[path = "lora-loupe/strength.rs"]
-mod strength;
+pub(crate) mod strength;
 #[path = "lora-loupe/table.rs"]
-mod table;
+pub(crate) mod table;
 #[path = "lora-loupe/template.rs"]
-mod template;
+pub(crate) mod template;
 #[path = "lora-loupe/upscale.rs"]
-mod upscale;
+pub(crate) mod upscale;
 #[path = "lora-loupe/values.rs"]
-mod values;
+pub(crate) mod values;
 #[path = "lora-loupe/verify.rs"]
-mod verify;
+pub(crate) mod verify;
 #[path = "lora-loupe/web_ui.rs"]
-mod web_ui;
+pub(crate) mod web_ui;
 
 use clap::{Parser, Subcommand};
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Inspect, edit and compare LoRA files, bake them into Stable Diffusion models, and generate images with them.
@@ -66,6 +71,7 @@ struct Arguments {
 #[expect(clippy::large_enum_variant, reason = "only one value exists")]
 enum Command {
     Inspect(inspect::Arguments),
+    Check(check::Arguments),
     Log(log::Arguments),
     Bake(bake::Arguments),
     Verify(verify::Arguments),
@@ -76,6 +82,7 @@ enum Command {
     Compare(compare::Arguments),
     Fix(fix::Arguments),
     Strength(strength::Arguments),
+    Signature(signature::Arguments),
     Metadata(metadata::Arguments),
     Generate(generate::Arguments),
     Upscale(upscale::Arguments),
@@ -83,8 +90,14 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    run(std::env::args_os())
+}
+
+/// Runs the command of these arguments, the first of which is the program's name.
+pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let result = match Arguments::parse_from(arguments).command {
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Log(arguments) => log::run(&arguments),
         Command::Bake(arguments) => bake::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
@@ -95,6 +108,7 @@ fn main() -> ExitCode {
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Fix(arguments) => fix::run(&arguments),
         Command::Strength(arguments) => strength::run(&arguments),
+        Command::Signature(arguments) => signature::run(&arguments),
         Command::Metadata(arguments) => metadata::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Upscale(arguments) => upscale::run(&arguments),

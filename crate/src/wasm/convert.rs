@@ -5,6 +5,7 @@ use super::types::EngineError;
 use crate::pipeline::PipelineError;
 use crate::sentence::Sentence;
 use serde::Serialize;
+#[cfg(any(feature = "inspector", feature = "engine"))]
 use serde::de::DeserializeOwned;
 use wasm_bindgen::JsValue;
 
@@ -14,11 +15,13 @@ pub fn to_js<T: Serialize + ?Sized>(value: &T) -> Result<JsValue, JsValue> {
 }
 
 /// Deserializes a plain JavaScript value; `what` names it in the error.
+#[cfg(any(feature = "inspector", feature = "engine"))]
 pub fn from_js<T: DeserializeOwned>(what: &str, value: JsValue) -> Result<T, JsValue> {
     serde_wasm_bindgen::from_value(value).map_err(|error| failure("recipe", format!("{what}: {error}")))
 }
 
 /// Returns an [`EngineError`] as a JavaScript object.
+#[cfg(any(feature = "inspector", feature = "engine"))]
 pub fn failure(kind: &str, message: impl Into<String>) -> JsValue {
     let error = EngineError { kind: kind.into(), message: message.into(), sentence: None };
     to_js(&error).unwrap_or(JsValue::NULL)

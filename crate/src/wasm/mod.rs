@@ -1,8 +1,9 @@
 //! WebAssembly bindings: calls from JavaScript -> calls of the library -> plain JavaScript values.
 //!
-//! The only module that depends on JavaScript. Two modules of WebAssembly are built from it, by the features of the same
-//! names: `inspector`, which a visit starts with, and `engine`, which comes with the first image. The types of the
-//! interface are compiled for every target, so that their TypeScript declarations can be generated and tested natively.
+//! The only module that depends on JavaScript. Three modules of WebAssembly are built from it, by the features of the same
+//! names: `inspector`, which a visit starts with, `engine`, which comes with the first image, and `report`, the small one
+//! of the npm package. The types of the interface are compiled for every target, so that their TypeScript declarations can
+//! be generated and tested natively.
 
 #[cfg(all(target_os = "unknown", feature = "engine"))]
 mod bench;
@@ -24,8 +25,10 @@ mod inspector;
 mod numbers;
 #[cfg(all(target_os = "unknown", feature = "engine"))]
 mod probe;
-#[cfg(all(target_os = "unknown", feature = "inspector"))]
+#[cfg(all(target_os = "unknown", any(feature = "inspector", feature = "report")))]
 mod progress;
+#[cfg(all(target_os = "unknown", feature = "report"))]
+mod report;
 #[cfg(target_os = "unknown")]
 mod sources;
 #[cfg(all(target_os = "unknown", feature = "engine"))]

@@ -3,8 +3,8 @@
 use crate::analysis::{
     Base, Bucket, Claim, ClaimVerdict, Comparison, Container, Coverage, Dataset, FileKind, Hashes, Health, ImportRow,
     ImportVerdict, LayerComparison, LeftoverRow, LoaderEffect, LoaderStatus, LoaderVerdict, LogExplanation, Measures,
-    MetadataDifference, ModuleRow, Problem, Relation, Report, Setting, Severity, SideOfLayer, Spectrum, Strength,
-    Summary, TagCount, Training, TriggerWord,
+    MetadataDifference, ModuleRow, Problem, Relation, Report, Setting, Severity, SideOfLayer, Signature, Spectrum,
+    Strength, Summary, TagCount, Training, TriggerWord,
 };
 use crate::bench::{Row, Spread};
 use crate::edit::{
@@ -261,6 +261,7 @@ const REPORT: &[Declaration] = &[
     Relation::decl,
     LayerComparison::decl,
     SideOfLayer::decl,
+    Signature::decl,
     MetadataDifference::decl,
     Problem::decl,
     Severity::decl,
@@ -332,8 +333,8 @@ const GENERATION: &[Declaration] = &[
     WeightChoice::decl,
     Stage::decl,
     PreviewInfo::decl,
-    |_| "type Preview = PreviewInfo & { rgba: Uint8ClampedArray<ArrayBuffer> };".into(),
-    |_| "type PageProgress = ProgressInfo & { preview?: Preview };".into(),
+    |_| "type PreviewImage = PreviewInfo & { rgba: Uint8ClampedArray<ArrayBuffer> };".into(),
+    |_| "type PageProgress = ProgressInfo & { preview?: PreviewImage };".into(),
     ProgressInfo::decl,
     Applied::decl,
     GeneratedInfo::decl,

@@ -1,9 +1,10 @@
 //! `inspect` command: reports on files, as text, JSON lines or a table.
 
-use crate::files::{self, Model, Source};
+use crate::files::{self, Model};
 use crate::table::{self, Style};
 use lora_loupe::analysis::{Coverage, ImportVerdict, LoaderStatus, LoaderVerdict, Problem, Report, Severity, inspect};
 use lora_loupe::edit::Opened;
+use lora_loupe::formats::ByteSource;
 use pollster::block_on;
 use std::error::Error;
 use std::ops::ControlFlow;
@@ -62,7 +63,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 /// Returns the report of a file, with norms relative to the base model's weights.
-fn report(name: &str, source: &Source, companion: Option<&str>, base: Option<&Model>) -> Report {
+pub fn report(name: &str, source: &dyn ByteSource, companion: Option<&str>, base: Option<&Model>) -> Report {
     let mut report = block_on(inspect(name, source, companion, base.map(|model| &model.shapes)));
     let Some(base) = base.filter(|_| !report.is_refused()) else { return report };
     let files = base.model_files();

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 pub struct Output {
     /// Output file
     #[arg(short, long, value_name = "OUT.safetensors")]
-    output: Option<PathBuf>,
+    pub output: Option<PathBuf>,
     /// Overwrite the output file if it exists
     #[arg(long)]
-    force: bool,
+    pub force: bool,
     /// Print the changes without writing a file
     #[arg(long)]
     pub preview: bool,

@@ -94,7 +94,7 @@ pub fn write(paths: &[PathBuf], style: Style) -> serde_json::Result<bool> {
 }
 
 /// Adds the files under a path: the file itself, or a folder's files with one of [`EXTENSIONS`].
-fn collect(path: &Path, list: &mut Vec<PathBuf>) {
+pub fn collect(path: &Path, list: &mut Vec<PathBuf>) {
     if !path.is_dir() {
         list.push(path.into());
         return;
