@@ -111,7 +111,7 @@ impl FoldTarget<'_> {
         for (factor, data) in numbers.iter().filter(|(factor, _)| !by_row.contains(*factor)) {
             factors.insert(factor.clone(), self.device.upload(factor, data).await?);
         }
-        for slice in slices.unwrap_or_else(|| vec![0..rows]) {
+        for slice in slices.unwrap_or_else(|| std::iter::once(0..rows).collect()) {
             for factor in &by_row {
                 factors.remove(factor);
                 let row = numbers[factor].len() / rows.max(1);
