@@ -6,7 +6,7 @@ use super::generate::GeneratedImages;
 use super::image::DecodedImage;
 use super::recipe::MaskedAreaSettings;
 use super::resize::{bicubic_mask, lanczos, lanczos_mask};
-use crate::num::{to_byte, to_index};
+use crate::num::{to_byte, to_f32, to_index};
 
 /// A rectangle of an image, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,7 +207,7 @@ fn blurred(mask: Vec<u8>, (width, height): (usize, usize), deviation: usize) -> 
     let blur = |length: usize, at: usize, value: &dyn Fn(usize) -> u8| {
         let taps =
             weights.iter().enumerate().map(|(tap, weight)| weight * f64::from(value(mirrored(at + tap, length))));
-        to_byte((taps.sum::<f64>() / sum).round() as f32)
+        to_byte(to_f32((taps.sum::<f64>() / sum).round()))
     };
     let by_row: Vec<u8> =
         (0..mask.len()).map(|at| blur(width, at % width, &|column| mask[at / width * width + column])).collect();
