@@ -181,6 +181,6 @@ fn copy(from: &Path, to: &Path) -> Result<(), Error> {
 /// Copies the files of a folder, without its folders.
 fn copy_files(from: &Path, to: &Path) -> Result<(), Error> {
     let entries = from.read_dir().map_err(|cause| Error::File { path: from.into(), cause })?;
-    let files = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file());
-    files.map(|file| copy(&file, &to.join(file.file_name().unwrap_or_default()))).collect()
+    let mut files = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file());
+    files.try_for_each(|file| copy(&file, &to.join(file.file_name().unwrap_or_default())))
 }

@@ -5,7 +5,7 @@ use crate::gpu::GpuError;
 use crate::model::ConfigError;
 use crate::plan::PlanError;
 use crate::samplers::ScheduleError;
-use crate::sentence::{Sentence, Value, sentence};
+use crate::sentence::{Sentence, sentence};
 use crate::text::TextError;
 use crate::weights::WeightsError;
 
