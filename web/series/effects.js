@@ -98,7 +98,7 @@ export class TrainingRuns {
     /** @type {Layer[]} */
     const layers = [];
     this.#layers = layers;
-    let [told, done] = [0, 0];
+    let [told, done] = [-Infinity, 0];
     const tell = async () => {
       told = performance.now();
       const summary = await this.#inspector.summarizeSeries(run.files, layers);
