@@ -9,7 +9,7 @@
 use super::compare::{ComparedFile, ReadError};
 use crate::adapters::Delta;
 use crate::linalg::{Dense, Factorization};
-use crate::num::to_f32;
+use crate::num::{numel, to_f32};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -18,6 +18,10 @@ const VERSION: u32 = 1;
 
 /// Number of buckets of rows, and of columns.
 const BUCKETS: usize = 8;
+
+/// Largest number of rows and columns of a layer: far above any model's. Small factors can claim billions; such a file has
+/// no signature.
+const LARGEST: usize = 1 << 22;
 
 /// A unit vector of 64 numbers that identifies the changes of an adapter, whatever its rank, strength, key format and
 /// dtype.
@@ -68,6 +72,9 @@ impl Sketch {
 
     fn of_form(tensor: &str, form: &Factorization, scale: f64) -> Sketch {
         let (rows, columns) = form.size();
+        if rows.saturating_add(columns) > LARGEST {
+            return Sketch(vec![f64::NAN; BUCKETS * BUCKETS]);
+        }
         let buckets = |axis: &str, count: usize| Bucket::list(&format!("{tensor} {axis}"), count);
         let mut sketch = Sketch::default();
         sketch.add(form, &buckets("rows", rows), &buckets("columns", columns), scale);
@@ -88,42 +95,92 @@ impl Sketch {
 
     /// Adds `scale` times a matrix with these buckets of its rows and columns.
     fn add(&mut self, form: &Factorization, rows: &[Bucket], columns: &[Bucket], scale: f64) {
-        match form {
-            Factorization::Whole(whole) => {
-                for (row, line) in rows.iter().zip(lines(whole)) {
-                    for (column, value) in columns.iter().zip(line) {
-                        self.0[row.index * BUCKETS + column.index] +=
-                            scale * row.sign * column.sign * f64::from(*value);
+        let Factorization::Kronecker(first, second) = form else {
+            for (row, sums) in rows.iter().zip(by_columns(form, columns)) {
+                sums.iter().enumerate().for_each(|(at, sum)| self.0[row.place(at)] += scale * row.sign() * sum);
+            }
+            return;
+        };
+        // A sum over the blocks of rows and columns, of which one is bucketed once for each block of the other.
+        let (first, (height, width)) = (first.matrix(), second.size());
+        let (lines, line) = (first.data.len() / first.columns.max(1), first.columns);
+        let cost = |across: usize, along: usize, own: usize, other: usize| {
+            numel(&[across, own, other]) + numel(&[BUCKETS, along, across, own])
+        };
+        if cost(line, lines, height, width) <= cost(lines, line, width, height) {
+            for (at, columns) in columns.chunks(width.max(1)).enumerate() {
+                let sums = by_columns(second, columns);
+                for (block, rows) in rows.chunks(height.max(1)).enumerate() {
+                    let scale = scale * f64::from(first.data[block * line + at]);
+                    for (row, sums) in rows.iter().zip(&sums) {
+                        sums.iter().enumerate().for_each(|(at, sum)| self.0[row.place(at)] += scale * row.sign() * sum);
                     }
                 }
             }
-            Factorization::Product(left, right) => {
-                let rank = left.columns;
-                let mut first = vec![0.0; BUCKETS * rank];
-                for (row, line) in rows.iter().zip(lines(left)) {
-                    let sums = &mut first[row.index * rank..][..rank];
-                    sums.iter_mut().zip(line).for_each(|(sum, value)| *sum += row.sign * f64::from(*value));
-                }
-                for (at, line) in lines(right).enumerate() {
-                    let mut second = [0.0; BUCKETS];
-                    for (column, value) in columns.iter().zip(line) {
-                        second[column.index] += column.sign * f64::from(*value);
-                    }
-                    for (index, sum) in self.0.iter_mut().enumerate() {
-                        *sum += scale * first[index / BUCKETS * rank + at] * second[index % BUCKETS];
-                    }
-                }
-            }
-            Factorization::Kronecker(first, second) => {
-                let (first, (height, width)) = (first.matrix(), second.size());
-                for (rows, line) in rows.chunks(height.max(1)).zip(lines(&first)) {
-                    for (columns, value) in columns.chunks(width.max(1)).zip(line) {
-                        self.add(second, rows, columns, scale * f64::from(*value));
+        } else {
+            for (block, rows) in rows.chunks(height.max(1)).enumerate() {
+                let sums = by_rows(second, rows);
+                for (at, columns) in columns.chunks(width.max(1)).enumerate() {
+                    let scale = scale * f64::from(first.data[block * line + at]);
+                    for (column, sums) in columns.iter().zip(&sums) {
+                        let place = |row: usize| row * BUCKETS + usize::from(column.index);
+                        sums.iter().enumerate().for_each(|(at, sum)| self.0[place(at)] += scale * column.sign() * sum);
                     }
                 }
             }
         }
     }
+}
+
+/// Sums of one row's or one column's elements by bucket.
+type Sums = [f64; BUCKETS];
+
+/// Returns each row's sums by the buckets of the columns.
+fn by_columns(form: &Factorization, columns: &[Bucket]) -> Vec<Sums> {
+    let of_line = |line: &[f32]| {
+        let mut sums = Sums::default();
+        let pairs = columns.iter().zip(line);
+        pairs.for_each(|(column, value)| sums[usize::from(column.index)] += column.sign() * f64::from(*value));
+        sums
+    };
+    match form {
+        Factorization::Whole(whole) => lines(whole).map(of_line).collect(),
+        Factorization::Product(left, right) => {
+            let inner: Vec<Sums> = lines(right).map(of_line).collect();
+            lines(left).map(|line| weighted(line, &inner)).collect()
+        }
+        Factorization::Kronecker(..) => lines(&form.matrix()).map(of_line).collect(),
+    }
+}
+
+/// Returns each column's sums by the buckets of the rows.
+fn by_rows(form: &Factorization, rows: &[Bucket]) -> Vec<Sums> {
+    let of_lines = |matrix: &Dense| {
+        let mut all = vec![Sums::default(); matrix.columns];
+        for (row, line) in rows.iter().zip(lines(matrix)) {
+            let pairs = all.iter_mut().zip(line);
+            pairs.for_each(|(sums, value)| sums[usize::from(row.index)] += row.sign() * f64::from(*value));
+        }
+        all
+    };
+    match form {
+        Factorization::Whole(whole) => of_lines(whole),
+        Factorization::Product(left, right) => {
+            let inner = of_lines(left);
+            let column = |at: usize| lines(right).map(|line| line[at]).collect::<Vec<f32>>();
+            (0..right.columns).map(|at| weighted(&column(at), &inner)).collect()
+        }
+        Factorization::Kronecker(..) => of_lines(&form.matrix()),
+    }
+}
+
+/// Returns the sum of these sums, each times its weight.
+fn weighted(weights: &[f32], all: &[Sums]) -> Sums {
+    let mut sum = Sums::default();
+    for (weight, sums) in weights.iter().zip(all) {
+        sum.iter_mut().zip(sums).for_each(|(sum, value)| *sum += f64::from(*weight) * value);
+    }
+    sum
 }
 
 /// Returns the rows of a matrix.
@@ -133,8 +190,8 @@ fn lines(matrix: &Dense) -> impl Iterator<Item = &[f32]> {
 
 /// Where a row or a column is added.
 struct Bucket {
-    index: usize,
-    sign: f64,
+    index: u8,
+    is_negative: bool,
 }
 
 impl Bucket {
@@ -153,7 +210,16 @@ impl Bucket {
 
     /// Returns the bucket of a random byte.
     fn of(byte: u8) -> Bucket {
-        Bucket { index: usize::from(byte) % BUCKETS, sign: if byte < 128 { 1.0 } else { -1.0 } }
+        Bucket { index: byte & 7, is_negative: byte >= 128 }
+    }
+
+    fn sign(&self) -> f64 {
+        if self.is_negative { -1.0 } else { 1.0 }
+    }
+
+    /// Returns the place of this row's sum of a bucket of columns.
+    fn place(&self, column: usize) -> usize {
+        usize::from(self.index) * BUCKETS + column
     }
 }
 
@@ -163,7 +229,8 @@ mod tests {
 
     fn random(rows: usize, columns: usize, seed: &str) -> Dense {
         let bytes = Bucket::list(seed, rows * columns * 2);
-        let value = |pair: &[Bucket]| (pair[0].sign * pair[0].index as f64 + pair[1].index as f64) as f32 / 8.0;
+        let value =
+            |pair: &[Bucket]| (pair[0].sign() * f64::from(pair[0].index) + f64::from(pair[1].index)) as f32 / 8.0;
         Dense::new(bytes.chunks(2).map(value).collect(), columns)
     }
 
@@ -185,6 +252,9 @@ mod tests {
         check(&Factorization::Kronecker(whole(4, 3, "b"), whole(5, 7, "c")));
         check(&Factorization::Kronecker(whole(4, 3, "b"), product(5, 7, "c")));
         check(&Factorization::Kronecker(product(4, 6, "b"), product(5, 7, "c")));
+        check(&Factorization::Kronecker(whole(1, 30, "b"), whole(20, 1, "c")));
+        check(&Factorization::Kronecker(whole(1, 30, "b"), product(20, 2, "c")));
+        check(&Factorization::Kronecker(whole(30, 1, "b"), product(1, 20, "c")));
     }
 
     #[test]
@@ -203,6 +273,8 @@ mod tests {
         assert_eq!(sketch(&form(0.0), 1.0).signature(), None);
         assert_eq!(sketch(&form(f32::NAN), 1.0).signature(), None);
         assert_eq!(Sketch::default().signature(), None);
+        let long = |rows, columns| Box::new(Factorization::Whole(Dense::new(vec![1.0; rows * columns], columns)));
+        assert_eq!(sketch(&Factorization::Kronecker(long(4096, 1), long(4096, 1)), 1.0).signature(), None);
     }
 
     /// These numbers are stored by users: another result needs another version.
