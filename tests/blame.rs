@@ -102,7 +102,7 @@ fn compare_and_weigh_errors_name_the_file() {
         [&a, &b][removed].is_removed.set(true);
         let error = block_on(compare(first.compared(), second.compared())).expect_err("a removed file").to_string();
         [&a, &b][removed].is_removed.set(false);
-        assert!(error.starts_with(["a: ", "b: "][removed]), "{error}");
+        assert!(error.starts_with(["`a`: ", "`b`: "][removed]), "{error}");
     }
     let (header, bytes) = model();
     let (base, shapes) = (RemovableFile::new(bytes), base::shapes());
