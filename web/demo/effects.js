@@ -70,7 +70,8 @@ export class Demo {
       // A graphics card generates it in a moment.
       if (device.info?.gpu && !device.info.gpu.software && !result) await this.#runner.generate();
     } catch (thrown) {
-      this.#messages.raise(t("error.demo"), thrown);
+      // What is wrong with a model that was chosen meanwhile is told where that is opened.
+      if (this.#getState().base.chosen === "demo") this.#messages.raise(t("error.demo"), thrown);
     }
   }
 
