@@ -336,7 +336,6 @@ fn verdicts_depend_on_transformer_prefixes() {
     }
 }
 
-/// sd-scripts' keys for HunyuanVideo's feed-forward layers are unknown to ComfyUI.
 /// diffusers' converter of sd-scripts' names wants every layer of each block of Wan, and nothing else: it stops at VACE's
 /// blocks (run with 0.42.1).
 #[test]
@@ -354,6 +353,7 @@ fn diffusers_refuses_vace_layers_in_sd_scripts_names() {
     assert_eq!(verdict(&report, "comfyui").status, LoaderStatus::Applied);
 }
 
+/// sd-scripts' keys for HunyuanVideo's feed-forward layers are unknown to ComfyUI.
 #[test]
 fn comfyui_applies_hunyuan_video_files_partly() {
     let mut tensors = pair("lora_unet_double_blocks_19_img_attn_qkv", 9216, 3072);

@@ -1,10 +1,10 @@
 //! `cargo xtask card`: a folder that runs tests/tools/card on a machine with a graphics card and nothing else.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use crate::process::{Error, cargo, root, run, say};
+use crate::process::{Error, cargo, copy, root, run, say};
 
 /// Files and folders under tests/ that the program reads.
 const DATA: [&str; 2] = ["golden/ops", "golden/single_file"];
@@ -52,21 +52,5 @@ pub fn card() -> Result<(), Error> {
     let start = folder.join("run.sh");
     fs::write(&start, START).map_err(|cause| Error::File { path: start.clone(), cause })?;
     println!("target/card is ready: on a machine with a card, `bash run.sh RESULTS` in a copy of it.");
-    Ok(())
-}
-
-/// Copies a file, or a folder with all that is in it.
-fn copy(from: &Path, to: &PathBuf) -> Result<(), Error> {
-    let failed = |cause| Error::File { path: from.to_owned(), cause };
-    if let Some(parent) = to.parent() {
-        fs::create_dir_all(parent).map_err(failed)?;
-    }
-    if from.is_file() {
-        return fs::copy(from, to).map(drop).map_err(failed);
-    }
-    for entry in from.read_dir().map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        copy(&from.join(&name), &to.join(&name))?;
-    }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::process::{Error, cargo, node_script, root, run, say};
+use crate::process::{Error, cargo, copy, node_script, root, run, say};
 use crate::toolchain::{Target, Toolchain};
 use crate::{setup, wasm};
 
@@ -170,12 +170,6 @@ fn remove_packages(folder: &Path, extension: &str) -> Result<(), Error> {
 fn package(folder: &Path, extension: &str) -> Result<PathBuf, Error> {
     let missing = || Error::File { path: folder.join(extension), cause: std::io::ErrorKind::NotFound.into() };
     packages(folder, extension)?.pop().ok_or_else(missing)
-}
-
-fn copy(from: &Path, to: &Path) -> Result<(), Error> {
-    let failed = |cause| Error::File { path: to.into(), cause };
-    fs::create_dir_all(to.parent().unwrap_or(to)).map_err(failed)?;
-    fs::copy(from, to).map(|_| ()).map_err(failed)
 }
 
 /// Copies the files of a folder, without its folders.

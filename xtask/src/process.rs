@@ -96,6 +96,20 @@ pub fn on_path(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
+/// Copies a file, or a folder with all that is in it.
+pub fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+    let failed = |cause| Error::File { path: from.to_owned(), cause };
+    std::fs::create_dir_all(to.parent().unwrap_or(to)).map_err(failed)?;
+    if from.is_file() {
+        return std::fs::copy(from, to).map(drop).map_err(failed);
+    }
+    for entry in from.read_dir().map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        copy(&from.join(&name), &to.join(&name))?;
+    }
+    Ok(())
+}
+
 fn not_started(command: &Command, cause: std::io::Error) -> Error {
     Error::NotStarted { command: command_line(command), cause }
 }
