@@ -105,7 +105,7 @@ export default {
   "relation.incomparable": "{a} und {b} lassen sich ohne das Basismodell nicht vergleichen.",
 
   "loader.version": "{version} (Regeln von {date})",
-  "loader.version_later": "{version} (Regeln von {date}; neuere Versionen wenden {applied} von {total} Schichten an)",
+  "loader.version_later": "{version} (Regeln von {date}; neuere Versionen wenden wahrscheinlich {applied} von {total} Schichten an)",
   "loader.version_since": "{version} (Regeln von {date}; solche Dateien werden seit {since} geladen)",
   "loader.built_in": "{version}",
   "loader.refuses": "Die ganze Datei wird abgelehnt: {cause}",

@@ -105,7 +105,7 @@ export default {
   "relation.incomparable": "没有基础模型，无法比较 {a} 和 {b}。",
 
   "loader.version": "{version}（规则日期 {date}）",
-  "loader.version_later": "{version}（规则日期 {date}；更新的版本会应用 {applied}/{total} 层）",
+  "loader.version_later": "{version}（规则日期 {date}；更新的版本可能会应用 {applied}/{total} 层）",
   "loader.version_since": "{version}（规则日期 {date}；自 {since} 起可加载此类文件）",
   "loader.built_in": "{version}",
   "loader.refuses": "整个文件被拒绝：{cause}",
