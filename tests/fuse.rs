@@ -11,6 +11,7 @@ use lora_loupe::plan::{Builder, Layout, Plan, Source, ValueId, interpret, unet, 
 use lora_loupe_tests::compare::{close, rel_rms};
 use lora_loupe_tests::numbers::numbers;
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 /// Tolerance on the CPU: both plans round the result of each step to f32, and the fused one has fewer steps.
 const REFERENCE: f64 = 1e-6;
@@ -376,27 +377,51 @@ fn push_random(b: &mut Builder, values: &mut Vec<ValueId>, kind: usize, pick: [p
     values.push(y);
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
-
-    /// No pass changes the result of any plan of the operations that they fuse.
-    #[test]
-    fn passes_keep_the_results_of_random_plans(
-        steps in prop::collection::vec((0usize..9, any::<[prop::sample::Index; 2]>()), 1..9)
-    ) {
+/// Plans of the operations that passes fuse.
+fn random_plan() -> impl Strategy<Value = Plan> {
+    let steps = prop::collection::vec((0usize..9, any::<[prop::sample::Index; 2]>()), 1..9);
+    steps.prop_map(|steps| {
         let mut b = Builder::new("random");
         let mut values = vec![b.input("x", &[2, 4, 8])];
         for (kind, pick) in steps {
             push_random(&mut b, &mut values, kind, pick);
         }
         b.output("y", values[values.len() - 1]);
-        let plan = b.finish();
+        b.finish()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+
+    /// No pass changes the result of any plan of the operations that they fuse.
+    #[test]
+    fn passes_keep_the_results_of_random_plans(plan in random_plan()) {
         let wanted = &interpret(&plan, &mut give(&plan), &[]).expect("the plan runs")["y"];
         let fused = plan.clone().fuse_epilogues();
         for fused in [fused.clone(), fused.fuse_layer_norms()] {
             let got = &interpret(&fused, &mut give(&fused), &[]).expect("the fused plan runs")["y"];
             close(&fused.to_string(), got, wanted, 1e-5);
         }
+    }
+
+    /// The parts of a plan compute its result one after the other, and the weights of each part are within the limit.
+    #[test]
+    fn parts_of_random_plans_compute_their_results(plan in random_plan(), most in 0u64..2000) {
+        let plan = plan.fuse_epilogues();
+        let wanted = &interpret(&plan, &mut give(&plan), &[]).expect("the plan runs")["y"];
+        let bytes = plan.weights().map(|(name, _, shape)| (name, 4 * numel(shape))).collect();
+        let parts = plan.divided(most, &bytes);
+        let mut passed = BTreeMap::new();
+        for part in parts.iter().map(|part| &part.plan) {
+            let total: u64 = part.weights().map(|(name, ..)| bytes[name]).sum();
+            prop_assert!(total <= most || part.steps.len() == 1, "{total} of {most} bytes: {part}");
+            let mut given = give(&plan);
+            let mut resident = |name: &str| passed.get(name).cloned().or_else(|| given(name));
+            passed.append(&mut interpret(part, &mut resident, &[]).expect("the part runs"));
+        }
+        prop_assert_eq!(parts.iter().map(|part| part.plan.steps.len()).sum::<usize>(), plan.steps.len());
+        prop_assert_eq!(&passed["y"], wanted);
     }
 }
 

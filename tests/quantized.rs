@@ -21,6 +21,7 @@ use std::rc::Rc;
 #[cfg(not(target_os = "wasi"))]
 use {
     lora_loupe::pipeline::{AdapterChoice, GenerateInputs, Recipe, Session},
+    lora_loupe::program::Program,
     lora_loupe_tests::cases::{cases as cases_of, unet_case},
     lora_loupe_tests::compare::{UNET, rel_rms},
     lora_loupe_tests::draw::{adapter, latents, with},
@@ -386,8 +387,47 @@ fn choose(name: &str, strength: f32) -> AdapterChoice {
     AdapterChoice { name: name.into(), sha256: name.into(), strength, text_encoder: None, blocks: None, hash: None }
 }
 
-/// Memory in GB: model, edge of the image, and the most with f16, q8 and q4 weights.
-const TARGETS: [(&str, usize, [f64; 3]); 2] = [("sdxl", 1024, [8.5, 5.2, 3.9]), ("sd15", 512, [2.4, 1.7, 1.3])];
+/// A denoiser whose weights are read from the files in each call draws the bits of one that has them in memory, with LoRAs
+/// whose strength changes from image to image and in the middle of one.
+#[cfg(not(target_os = "wasi"))]
+#[test]
+fn a_streamed_denoiser_draws_the_same_image() {
+    pollster::block_on(async {
+        let (_, plain, _) = cases_of("hires").remove(0);
+        let without = Recipe { steps: 3, ..plain };
+        let at = |strength| Recipe { adapters: vec![choose("lora_a", strength)], ..without.clone() };
+        let scheduled = Recipe {
+            program: Program::A1111,
+            prompt: format!("{} <lora:lora_a:1:start=0.4>", without.prompt),
+            adapters: vec![],
+            ..without.clone()
+        };
+        for is_on_cpu in [false, true] {
+            let mut images = Vec::new();
+            for (weights, part) in
+                [(WeightChoice::F16, 0), (WeightChoice::Streamed, 0), (WeightChoice::Streamed, 50_000)]
+            {
+                let halves = mini::storing(|_, numbers| (Dtype::F16, mini::halves(&numbers)));
+                let mut session = if is_on_cpu { mini::on_cpu(halves).await } else { stored_as(weights).await };
+                session.config.weights = weights;
+                session.model.checkpoint.part = part;
+                let lora = adapter(&session, "lora_a").await;
+                let mut drawn = Vec::new();
+                for recipe in [&without, &at(0.6), &at(0.3), &scheduled, &without] {
+                    drawn.push(latents(&mut session, recipe, &with(&[&lora])).await);
+                }
+                assert!(rel_rms(&drawn[0], &drawn[1]) > 1e-3 && rel_rms(&drawn[1], &drawn[2]) > 1e-3);
+                assert_eq!(drawn[0], drawn[4], "{weights:?}: without the LoRA again");
+                images.push(drawn);
+            }
+            assert!(images[1] == images[0] && images[2] == images[0], "on the CPU: {is_on_cpu}");
+        }
+    });
+}
+
+/// Memory in GB: model, edge of the image, and the most with f16, q8, q4 and streamed weights.
+const TARGETS: [(&str, usize, [f64; 4]); 2] =
+    [("sdxl", 1024, [8.5, 5.2, 3.9, 3.0]), ("sd15", 512, [2.4, 1.7, 1.3, 1.0])];
 
 /// Returns the tensors of a LoRA for all attention and feed-forward layers of these components.
 fn lora_shapes(model: &Model, rank: usize, components: &[Component]) -> imagined::Shapes {
@@ -435,7 +475,7 @@ fn images_with_two_loras_fit_smaller_cards() {
                 clip_skip: 0,
                 encodes_image: false,
             };
-            for (weights, most) in [WeightChoice::F16, WeightChoice::Q8, WeightChoice::Q4].into_iter().zip(targets) {
+            for (&weights, most) in WeightChoice::ALL[1..].iter().zip(targets) {
                 let config = KernelConfig { weights, ..KernelConfig::BASELINE };
                 let need = model.memory_need(shape, &config, &[&loras[0], &loras[1]]).expect("plans");
                 let gigabytes = need.total() as f64 / 1e9;
@@ -448,11 +488,17 @@ fn images_with_two_loras_fit_smaller_cards() {
 
 #[test]
 fn weights_are_stored_as_they_fit() {
-    use WeightChoice::{Auto, F16, Q4, Q8};
+    use WeightChoice::{Auto, F16, Q4, Q8, Streamed};
     const GIB: u64 = 1 << 30;
     for (family, fitting) in [
-        ("sdxl", [(16 * GIB, Auto), (8 * GIB, F16), (6 * GIB, Q8), (4 * GIB, Q4), (GIB, Q4)]),
-        ("sd15", [(6 * GIB, Auto), (3 * GIB, F16), (2 * GIB, Q8), (3 * GIB / 2, Q8), (GIB, Q4)]),
+        (
+            "sdxl",
+            [(16 * GIB, Auto), (8 * GIB, F16), (6 * GIB, Q8), (4 * GIB, Q4), (3 * GIB, Streamed), (GIB, Streamed)],
+        ),
+        (
+            "sd15",
+            [(6 * GIB, Auto), (3 * GIB, F16), (2 * GIB, Q8), (3 * GIB / 2, Q8), (5 * GIB / 4, Q4), (GIB, Streamed)],
+        ),
     ] {
         let model = imagined::open(&imagined::shapes(family), &[], &[]).expect("a model");
         let choose =

@@ -208,21 +208,54 @@ test('a model that is opened while another is at work gets no LoRA read for that
   assert.deepEqual(found.probed, found.wanted);
 });
 
+test('kernels are compiled in the background when a model is opened, and not again for its images', async () => {
+  const found = await page.evaluate(async () => {
+    const devices = GPUDevice.prototype;
+    const { createComputePipeline: create, createComputePipelineAsync: compile } = devices;
+    const made = { created: 0, compiled: 0 };
+    devices.createComputePipeline = function (descriptor) {
+      made.created += 1;
+      return create.call(this, descriptor);
+    };
+    devices.createComputePipelineAsync = function (descriptor) {
+      made.compiled += 1;
+      return compile.call(this, descriptor);
+    };
+    try {
+      const one = await g.engine();
+      await one.open_model('mini-sd15', await g.miniModel());
+      const opened = { ...made };
+      // The model's native size, whose kernels are compiled before.
+      const recipe = { ...g.IMAGE, width: 64, height: 64 };
+      await one.probe_image(recipe);
+      const drawn = { ...made };
+      await one.probe_image({ ...recipe, seed: 4 });
+      return { opened, drawn, again: { ...made } };
+    } finally {
+      Object.assign(devices, { createComputePipeline: create, createComputePipelineAsync: compile });
+    }
+  });
+  assert.ok(found.drawn.compiled >= 8, `${found.drawn.compiled} kernels in the background`);
+  assert.deepEqual(found.again, found.drawn, 'the second image needs no other kernels');
+});
+
+test('a UNet whose weights are read from the file in each call draws the same image', async () => {
+  const found = await page.evaluate(async () => {
+    const draw = async (weights) => {
+      const one = await g.engine();
+      one.choose_weights(weights, undefined);
+      await one.open_model('mini-sd15', await g.miniModel());
+      return Array.from((await one.probe_image(g.IMAGE)).latents);
+    };
+    return { resident: await draw('f16'), streamed: await draw('streamed') };
+  });
+  assert.ok(found.resident.length > 0);
+  assert.deepEqual(found.streamed, found.resident);
+});
+
 test('a device that binds little draws the same image, its maps in strips of rows', async () => {
   const found = await page.evaluate(async () => {
-    const recipe = {
-      version: 1,
-      model: 'mini-sd15',
-      adapters: [],
-      prompt: 'a cat',
-      negative: '',
-      seed: 3,
-      steps: 2,
-      guidance: 5,
-      sampler: 'ddim',
-      width: 96,
-      height: 64,
-    };
+    const recipe = { ...g.IMAGE, width: 96 };
     const whole = await engine.probe_image(recipe);
     const { limits } = Object.getOwnPropertyDescriptors(GPUAdapter.prototype);
     // Less than a feature map of 16 channels, more than the largest weight.

@@ -1,11 +1,13 @@
 /** Golden files as tensors in the browser, and distances of the engine's results from them. */
 import init, { Engine } from '/pkg/engine.js';
 import initInspector, { Inspector } from '/pkg/inspector.js';
+import { compileInBackground } from '/web/engine/pipelines.js';
 import { askForSubgroups } from '/web/engine/subgroups.js';
 
 /** Returns an engine in the test page, without the app. */
 export async function engine() {
   askForSubgroups();
+  compileInBackground();
   await init({ module_or_path: '/pkg/engine_bg.wasm' });
   return new Engine();
 }
@@ -32,6 +34,21 @@ export async function blob(path) {
 }
 
 export const json = async (path) => JSON.parse(await (await blob(path)).text());
+
+/** A recipe of mini-sd15. */
+export const IMAGE = {
+  version: 1,
+  model: 'mini-sd15',
+  adapters: [],
+  prompt: 'a cat',
+  negative: '',
+  seed: 3,
+  steps: 2,
+  guidance: 5,
+  sampler: 'ddim',
+  width: 64,
+  height: 64,
+};
 
 /** Returns all tensors of a safetensors file as {name: {shape, data}}; integers are converted to numbers. */
 export async function tensors(path) {

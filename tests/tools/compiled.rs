@@ -3,10 +3,10 @@
 //! nothing is measured. Prints the rows as JSON, and estimates of a UNet call.
 
 use lora_loupe::gpu::lower::lower_step;
-use lora_loupe::gpu::{F16_VARIANT, KernelConfig, Launch, Scalar, TileChoice};
-use lora_loupe::ops::{Op, Storage};
+use lora_loupe::gpu::{F16_VARIANT, KernelConfig, Launch, Scalar, TileChoice, WeightChoice};
+use lora_loupe::ops::Storage;
 use lora_loupe::pipeline::{ImagePlans, Shape, text_plans};
-use lora_loupe::plan::{Plan, Source, Step};
+use lora_loupe::plan::{Plan, Step};
 use lora_loupe_tests::imagined;
 use lora_loupe_tests::radv::{self, Compiled, Compiler};
 use serde_json::{Value, json};
@@ -19,6 +19,9 @@ use std::process::{Command, Stdio};
 /// Generations of AMD cards, and the names by which versions of RADV know one of each.
 const DEVICES: [(&str, &[&str]); 3] =
     [("RDNA2", &["NAVI21"]), ("RDNA3", &["NAVI31", "GFX1100"]), ("Vega", &["VEGA10"])];
+
+/// Storages of weights.
+const WEIGHTS: [WeightChoice; 3] = [WeightChoice::F16, WeightChoice::Q8, WeightChoice::Q4];
 
 /// Device of the estimates: an RX 6800, by its published figures. 60 units of 64 lanes at 2.105 GHz (boost), and GDDR6.
 const ESTIMATED: &str = "RDNA2";
@@ -76,7 +79,13 @@ fn pipeline(launch: &Launch) -> Pipeline {
 /// Compiles the kernels of all plans for the device that the environment selects.
 fn compile(device: &str) -> Result<(), Box<dyn Error>> {
     let compiler = Compiler::open()?;
-    let config = KernelConfig { f16_math: true, subgroups: true, workgroup_memory: 32 << 10, ..KernelConfig::BASELINE };
+    let config = KernelConfig {
+        weights: WeightChoice::F16,
+        f16_math: true,
+        subgroups: true,
+        workgroup_memory: 32 << 10,
+        ..KernelConfig::BASELINE
+    };
     let models = [("SD 1.5 at 512x512", "sd15", 64), ("SDXL at 1024x1024", "sdxl", 128)];
     let mut compiled: BTreeMap<Pipeline, Compiled> = BTreeMap::new();
     let mut estimates = Vec::new();
@@ -94,18 +103,24 @@ fn compile(device: &str) -> Result<(), Box<dyn Error>> {
         let model = imagined::open(&imagined::shapes(family), &[], &[])?;
         let images = ImagePlans::new(&model, shape, &config)?;
         let texts = text_plans(&model, shape)?;
-        for plan in images.list().into_iter().chain(&texts) {
-            for step in &plan.steps {
-                for launch in launches(plan, step, &config)? {
-                    if let Entry::Vacant(entry) = compiled.entry(pipeline(&launch)) {
-                        let result =
-                            compiler.compile(&launch).map_err(|error| format!("{:?}: {error}", entry.key()))?;
-                        entry.insert(result);
+        for weights in WEIGHTS {
+            let config = KernelConfig { weights, ..config.clone() };
+            for plan in images.list().into_iter().chain(&texts) {
+                let stored = model.checkpoint.storages(plan, &config)?;
+                for step in &plan.steps {
+                    for launch in launches(plan, step, &stored, &config)? {
+                        if let Entry::Vacant(entry) = compiled.entry(pipeline(&launch)) {
+                            let result =
+                                compiler.compile(&launch).map_err(|error| format!("{:?}: {error}", entry.key()))?;
+                            entry.insert(result);
+                        }
                     }
                 }
             }
         }
-        estimates.push(json!({ "model": name, "parts": estimate(&images.denoiser, &config, &compiled)? }));
+        let stored = model.checkpoint.storages(&images.denoiser, &config)?;
+        let parts = estimate(&images.denoiser, &stored, &config, &compiled)?;
+        estimates.push(json!({ "model": name, "parts": parts }));
     }
     let rows = compiled.iter().map(|((kernel, variant), compiled)| {
         let mut row = json!({ "kernel": kernel, "variant": variant, "device": device });
@@ -120,40 +135,33 @@ fn compile(device: &str) -> Result<(), Box<dyn Error>> {
 }
 
 /// Returns the launches of a step in all variants.
-fn launches(plan: &Plan, step: &Step, config: &KernelConfig) -> Result<Vec<Launch>, Box<dyn Error>> {
+fn launches(
+    plan: &Plan,
+    step: &Step,
+    stored: &[Storage],
+    config: &KernelConfig,
+) -> Result<Vec<Launch>, Box<dyn Error>> {
     let choices = (0..F16_VARIANT + 3).map(TileChoice::Forced).chain([TileChoice::Rule]);
+    let stored: Vec<Storage> = step.inputs.iter().map(|id| stored[id.0]).collect();
     let mut list = Vec::new();
     for tiles in choices {
-        let sequence = lower_step(plan, step, &storages(plan, step), &KernelConfig { tiles, ..config.clone() })?;
+        let sequence = lower_step(plan, step, &stored, &KernelConfig { tiles, ..config.clone() })?;
         list.extend(sequence.dispatches.into_iter().map(|dispatch| dispatch.launch));
     }
     Ok(list)
-}
-
-/// Returns the storage types of a step's inputs, with the weights of products in f16.
-fn storages(plan: &Plan, step: &Step) -> Vec<Storage> {
-    let weight = match &step.op {
-        Op::Matmul(op) => Some(op.operand_indices().weight),
-        Op::Conv2d(op) => Some(op.operand_indices().weight),
-        _ => None,
-    };
-    let is_stored = |input: usize| {
-        let source = &plan.value(step.inputs[input]).source;
-        weight == Some(input) && matches!(source, Source::Weight { .. } | Source::Concatenated(_))
-    };
-    (0..step.inputs.len()).map(|input| if is_stored(input) { Storage::F16 } else { Storage::F32 }).collect()
 }
 
 /// Estimates the time of a plan's kernels, in milliseconds: the longer of arithmetic at the share of multiply-adds of
 /// the kernel's inner loop, and of reading all inputs and writing the output once; plus a constant per dispatch.
 fn estimate(
     plan: &Plan,
+    stored: &[Storage],
     config: &KernelConfig,
     compiled: &BTreeMap<Pipeline, Compiled>,
 ) -> Result<BTreeMap<&'static str, [f64; 4]>, Box<dyn Error>> {
     let mut parts: BTreeMap<&'static str, [f64; 4]> = BTreeMap::new();
     for step in &plan.steps {
-        let stored = storages(plan, step);
+        let stored: Vec<Storage> = step.inputs.iter().map(|id| stored[id.0]).collect();
         for dispatch in lower_step(plan, step, &stored, config)?.dispatches {
             let share = compiled[&pipeline(&dispatch.launch)].fma;
             let read = step.inputs.iter().zip(&stored).map(|(id, stored)| stored.bytes(plan.value(*id).numel()));

@@ -1,6 +1,7 @@
 /** The worker that generates images. The only file that imports the engine. */
 
 import init, { Engine } from "../../pkg/engine.js";
+import { compileInBackground } from "./pipelines.js";
 import { found, serve } from "./serve.js";
 import { askForSubgroups } from "./subgroups.js";
 import { load, save } from "./tuned.js";
@@ -8,6 +9,7 @@ import { load, save } from "./tuned.js";
 /** @typedef {import("./types.d.ts").PageProgress} Progress */
 
 askForSubgroups();
+compileInBackground();
 
 /** @typedef {(engine: Engine, args: any, onProgress: (progress: Progress) => void) => any} Call */
 

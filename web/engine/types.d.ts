@@ -2097,7 +2097,7 @@ weights: WeightChoice,
  */
 bytes: number, };
 
-export type WeightChoice = "auto" | "f16" | "q8" | "q4";
+export type WeightChoice = "auto" | "f16" | "q8" | "q4" | "streamed";
 
 export type Stage = "tune" | "load" | "text" | "adapters" | "denoise" | "decode" | "upscale";
 

@@ -3,7 +3,9 @@
 use super::kernels::{self, Operand};
 use super::tensor::{Borrowed, Tensor};
 use crate::ops::Storage;
-use crate::plan::{Allocation, Plan, PlanError, Source, Value, ValueId, shared_slots, slot_order, slots_fit};
+use crate::plan::{
+    Allocation, Memory, Part, Plan, PlanError, Source, Value, ValueId, shared_slots, slot_order, slots_fit,
+};
 use std::cell::RefCell;
 
 /// Buffers for the temporaries of plans that never run concurrently.
@@ -37,7 +39,20 @@ impl Runner {
     /// Prepares a plan. `resident` returns weights by name, and tensors to use as inputs and outputs; those inputs and
     /// outputs for which it returns None are allocated.
     pub fn new(plan: &Plan, resident: &dyn Fn(&str) -> Option<Tensor>, arena: &Arena) -> Result<Runner, PlanError> {
-        let memory = plan.memory(4);
+        Runner::with_memory(plan, &plan.memory(4), resident, arena)
+    }
+
+    /// Prepares a part of a plan, whose arena it is.
+    pub fn of_part(part: &Part, resident: &dyn Fn(&str) -> Option<Tensor>, arena: &Arena) -> Result<Runner, PlanError> {
+        Runner::with_memory(&part.plan, &part.memory, resident, arena)
+    }
+
+    fn with_memory(
+        plan: &Plan,
+        memory: &Memory,
+        resident: &dyn Fn(&str) -> Option<Tensor>,
+        arena: &Arena,
+    ) -> Result<Runner, PlanError> {
         let slots: Vec<Tensor> = slot_order(&memory.slots).into_iter().map(|at| arena.slots[at].clone()).collect();
         let mut tensors: Vec<Option<Tensor>> = Vec::with_capacity(plan.values.len());
         for (index, (value, allocation)) in plan.values.iter().zip(&memory.allocations).enumerate() {
@@ -45,12 +60,12 @@ impl Runner {
             let allocated = || Tensor::new(value.numel(), Storage::F32);
             let tensor = match (&value.source, allocation) {
                 (Source::Weight { name, .. }, _) => Some(resident(name).ok_or_else(missing)?),
-                (Source::Input(name), _) => Some(resident(name).unwrap_or_else(allocated)),
+                (Source::Input(name), Allocation::Dedicated) => Some(resident(name).unwrap_or_else(allocated)),
                 (Source::Concatenated(parts), _) => {
                     let parts: Vec<Tensor> = parts.iter().filter_map(|part| tensors[part.0].clone()).collect();
                     Some(Tensor::contiguous(&parts).ok_or_else(missing)?)
                 }
-                (Source::Step(_), Allocation::Slot(slot)) => Some(slots[*slot].first(value.numel())),
+                (Source::Input(_) | Source::Step(_), Allocation::Slot(slot)) => Some(slots[*slot].first(value.numel())),
                 (Source::Step(_), Allocation::Dedicated) => {
                     let output = plan.outputs.iter().find(|(_, id)| id.0 == index);
                     output.map(|(name, _)| resident(name).unwrap_or_else(allocated))

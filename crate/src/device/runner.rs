@@ -2,7 +2,7 @@
 
 use super::{Device, DeviceError, Pause, Tensor, on_cpu, on_gpu};
 use crate::gpu::{Gpu, GpuError, KernelConfig};
-use crate::plan::{Plan, PlanError};
+use crate::plan::{Part, Plan, PlanError};
 use crate::{cpu, gpu};
 use std::rc::Rc;
 
@@ -68,10 +68,26 @@ impl Runner {
             (Device::Cpu(pause), Arena::Cpu(arena)) => {
                 Ok(Runner::Cpu(pause.clone(), cpu::Runner::new(plan, &on_cpu(resident), arena)?))
             }
-            _ => {
-                let name = "an arena on the same device".into();
-                Err(PlanError::Missing { plan: plan.name.clone(), name }.into())
+            _ => Err(other_arena(plan)),
+        }
+    }
+
+    /// Like [`Runner::with_arena`], for a part of a plan that shares the arena.
+    pub async fn of_part(
+        device: &Device,
+        part: &Part,
+        resident: &dyn Fn(&str) -> Option<Tensor>,
+        arena: &Arena,
+    ) -> Result<Runner, DeviceError> {
+        match (device, arena) {
+            (Device::Gpu(gpu), Arena::Gpu(arena)) => {
+                let runner = gpu::Runner::of_part(gpu, part, &on_gpu(resident), arena).await?;
+                Ok(Runner::Gpu(gpu.clone(), runner))
             }
+            (Device::Cpu(pause), Arena::Cpu(arena)) => {
+                Ok(Runner::Cpu(pause.clone(), cpu::Runner::of_part(part, &on_cpu(resident), arena)?))
+            }
+            _ => Err(other_arena(&part.plan)),
         }
     }
 
@@ -141,16 +157,31 @@ impl Runner {
     ) -> Result<Vec<f32>, E> {
         match self {
             Runner::Gpu(gpu, runner) => runner.compute_cancellable(gpu, output, on_portion).await,
-            Runner::Cpu(pause, runner) => {
+            Runner::Cpu(_, runner) => {
                 let missing = || PlanError::Missing { plan: "this plan".into(), name: output.into() };
                 let tensor = runner.output(output).ok_or_else(missing)?;
+                self.run_cancellable(on_portion).await?;
+                Ok(tensor.read())
+            }
+        }
+    }
+
+    /// Runs the plan and calls `on_portion` as [`Runner::compute_cancellable`] does; a GPU may still be running its last
+    /// portion afterwards.
+    pub async fn run_cancellable<E: From<GpuError> + From<PlanError>>(
+        &self,
+        on_portion: &mut dyn FnMut() -> Result<(), E>,
+    ) -> Result<(), E> {
+        match self {
+            Runner::Gpu(gpu, runner) => runner.run_cancellable(gpu, on_portion).await,
+            Runner::Cpu(pause, runner) => {
                 for step in 0..runner.steps() {
                     runner.run_step(step)?;
                     if pause.if_due().await {
                         on_portion()?;
                     }
                 }
-                Ok(tensor.read())
+                Ok(())
             }
         }
     }
@@ -162,4 +193,9 @@ impl Runner {
             Runner::Cpu(_, runner) => Ok(runner.find_non_finite()?),
         }
     }
+}
+
+/// Error of a plan whose arena is on another device.
+fn other_arena(plan: &Plan) -> DeviceError {
+    PlanError::Missing { plan: plan.name.clone(), name: "an arena on the same device".into() }.into()
 }

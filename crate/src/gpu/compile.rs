@@ -6,7 +6,7 @@ use super::kernel::{Binding, BufferRef, Dispatch, KernelSequence, Scalar};
 use super::lower::lower_step;
 use crate::num::host_len;
 use crate::ops::{Op, Storage};
-use crate::plan::{Allocation, Plan, Source, Step, Value, ValueId};
+use crate::plan::{Allocation, Memory, Plan, Source, Step, Value, ValueId};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -25,8 +25,6 @@ pub(super) struct BoundDispatch {
 pub(super) struct CompiledStep {
     pub label: String,
     pub output: Tensor,
-    /// Indices of the steps that produce its inputs.
-    pub producers: Vec<usize>,
     /// Number of dispatches up to and including its last.
     pub dispatch_end: usize,
 }
@@ -47,14 +45,15 @@ pub(super) struct CompiledPlan {
     _tensors: Vec<Tensor>,
 }
 
-/// Compiles a plan. `resident` returns weights by name, and tensors to use as inputs and outputs.
+/// Compiles a plan whose temporaries are allocated as `memory` says. `resident` returns weights by name, and tensors to
+/// use as inputs and outputs.
 pub(super) fn compile(
     gpu: &Gpu,
-    plan: &Plan,
+    (plan, memory): (&Plan, &Memory),
     resident: &dyn Fn(&str) -> Option<Tensor>,
     arena: &Arena,
 ) -> Result<CompiledPlan, GpuError> {
-    let tensors = PlanTensors::allocate(gpu, plan, resident, arena)?;
+    let tensors = PlanTensors::allocate(gpu, (plan, memory), resident, arena)?;
     let sequences = lower_all(plan, &tensors, arena)?;
     let dispatches = || sequences.iter().flat_map(|sequence| &sequence.dispatches);
     let uniforms = Uniforms::upload(gpu, plan, dispatches());
@@ -106,21 +105,25 @@ impl PlanTensors {
     /// Finds the resident tensors and the arena's slots, and allocates the others.
     fn allocate(
         gpu: &Gpu,
-        plan: &Plan,
+        (plan, memory): (&Plan, &Memory),
         resident: &dyn Fn(&str) -> Option<Tensor>,
         arena: &Arena,
     ) -> Result<PlanTensors, GpuError> {
-        let memory = plan.memory(gpu.scalar().bytes());
         let slots = arena.slots(&memory.slots);
         let (list, inputs, outputs) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         let mut tensors = PlanTensors { list, inputs, outputs, bytes: 0 };
-        for (index, (value, allocation)) in plan.values.iter().zip(memory.allocations).enumerate() {
+        for (index, (value, allocation)) in plan.values.iter().zip(&memory.allocations).enumerate() {
             let tensor = match (&value.source, allocation) {
                 (Source::Weight { name, .. }, _) => Some(weight(plan, value, name, resident)?),
                 (Source::Concatenated(parts), _) => Some(tensors.concatenated(plan, ValueId(index), parts)?),
-                (Source::Input(name), _) => Some(tensors.input(gpu, value, name, resident)?),
+                (Source::Input(name), Allocation::Slot(slot)) => {
+                    let tensor = Tensor { len: value.numel(), ..slots[*slot].clone() };
+                    tensors.inputs.insert(name.clone(), tensor.clone());
+                    Some(tensor)
+                }
+                (Source::Input(name), Allocation::Dedicated) => Some(tensors.input(gpu, value, name, resident)?),
                 (Source::Step(_), Allocation::Slot(slot)) => {
-                    Some(Tensor { storage: output_storage(plan, value), ..slots[slot].clone() })
+                    Some(Tensor { storage: output_storage(plan, value), ..slots[*slot].clone() })
                 }
                 (Source::Step(_), Allocation::Dedicated) => {
                     let output = plan.outputs.iter().find(|(_, id)| id.0 == index);
@@ -192,14 +195,9 @@ impl PlanTensors {
     }
 
     fn compiled_step(&self, plan: &Plan, step: &Step, dispatch_end: usize) -> Result<CompiledStep, GpuError> {
-        let producer = |id: &ValueId| match plan.value(*id).source {
-            Source::Step(step) => Some(step),
-            _ => None,
-        };
         Ok(CompiledStep {
             label: format!("`{}` ({})", step.label, step.op),
             output: Tensor { len: plan.value(step.output).numel(), ..self.get(plan, step.output)?.clone() },
-            producers: step.inputs.iter().filter_map(producer).collect(),
             dispatch_end,
         })
     }

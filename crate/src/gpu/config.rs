@@ -44,11 +44,14 @@ pub enum WeightChoice {
     Q8,
     /// The same with 4-bit integers.
     Q4,
+    /// Matrices in 16 bits, the denoiser's never all at once: each of its calls reads them from the files, part by part.
+    Streamed,
 }
 
 impl WeightChoice {
-    /// All choices, the fastest and most exact first.
-    pub const ALL: [WeightChoice; 4] = [WeightChoice::Auto, WeightChoice::F16, WeightChoice::Q8, WeightChoice::Q4];
+    /// All choices, the one that needs the most memory first.
+    pub const ALL: [WeightChoice; 5] =
+        [WeightChoice::Auto, WeightChoice::F16, WeightChoice::Q8, WeightChoice::Q4, WeightChoice::Streamed];
 }
 
 /// Which convolutions use Winograd's algorithm.
@@ -116,6 +119,11 @@ impl KernelConfig {
     /// Returns whether memory is saved; see [`WeightChoice`].
     pub fn saves_memory(&self) -> bool {
         self.weights != WeightChoice::Auto
+    }
+
+    /// Returns whether the denoiser's weights are read from the files in each of its calls.
+    pub fn streams_denoiser(&self) -> bool {
+        self.weights == WeightChoice::Streamed
     }
 
     /// Returns the configuration with a tuning result, unless Winograd's algorithm is disabled: that stays.

@@ -1,13 +1,12 @@
-//! The GPU device: adapter selection, buffers, transfers and the pipeline cache.
+//! The GPU device: adapter selection, buffers and transfers.
 
 use super::config::{KernelConfig, TileChoice, WeightChoice, Winograd};
-use super::kernel::{Launch, LaunchError, Scalar, Style};
-use super::kernels::Kernel;
+use super::kernel::{LaunchError, Scalar, Style};
+use super::pipelines::Pipelines;
 use super::wgsl;
 use crate::ops::{SUPERBLOCK, Storage};
 use serde::Serialize;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -133,8 +132,6 @@ impl Tensor {
 /// Floating-point operations per submission until the device's throughput is known: about 50 ms at 40 GFLOP/s.
 const FIRST_SUBMISSION_FLOPS: u64 = 2_000_000_000;
 
-type PipelineKey = (Kernel, Vec<(&'static str, u64)>, Scalar);
-
 /// An open device.
 pub struct Gpu {
     pub(super) device: wgpu::Device,
@@ -144,7 +141,7 @@ pub struct Gpu {
     has_subgroups: bool,
     workgroup_memory: u32,
     pub(super) submission_flops: Cell<u64>,
-    pipelines: RefCell<HashMap<PipelineKey, wgpu::ComputePipeline>>,
+    pub(super) pipelines: Pipelines,
     stats: Rc<Cell<ResourceStats>>,
     pub(super) staging: RefCell<Option<wgpu::Buffer>>,
     fault: Arc<Mutex<Option<GpuError>>>,
@@ -204,7 +201,7 @@ impl Gpu {
             has_subgroups: adapter.features().contains(wgpu::Features::SUBGROUP),
             workgroup_memory,
             submission_flops: Cell::new(FIRST_SUBMISSION_FLOPS),
-            pipelines: RefCell::default(),
+            pipelines: Pipelines::default(),
             stats: Rc::default(),
             staging: RefCell::default(),
             fault,
@@ -414,39 +411,6 @@ impl Gpu {
         encoder.copy_buffer_to_buffer(&from.buffer, from.offset, &to.buffer, to.offset, from.bytes);
         self.queue.submit([encoder.finish()]);
         Ok(())
-    }
-
-    /// Returns the pipeline of a launch, compiled on first use.
-    pub(super) fn pipeline(&self, launch: &Launch) -> wgpu::ComputePipeline {
-        let constants: Vec<(&'static str, u64)> =
-            launch.constants.iter().map(|&(name, value)| (name, value.to_bits())).collect();
-        let key = (launch.kernel, constants, launch.operand_type);
-        if let Some(pipeline) = self.pipelines.borrow().get(&key) {
-            return pipeline.clone();
-        }
-        let text = wgsl::source(launch.kernel, self.scalar, launch.operand_type);
-        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(launch.kernel.name()),
-            source: wgpu::ShaderSource::Wgsl(text.into()),
-        });
-        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(launch.kernel.name()),
-            layout: None,
-            module: &module,
-            entry_point: Some("main"),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &launch.constants,
-                zero_initialize_workgroup_memory: false,
-            },
-            cache: None,
-        });
-        self.pipelines.borrow_mut().insert(key, pipeline.clone());
-        pipeline
-    }
-
-    /// Returns the number of pipelines compiled so far.
-    pub fn pipeline_count(&self) -> usize {
-        self.pipelines.borrow().len()
     }
 
     /// Waits for all submitted work to finish.

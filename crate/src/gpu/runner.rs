@@ -5,7 +5,7 @@ use super::compile::{BoundDispatch, CompiledPlan, PARAMS_STRIDE, compile, output
 use super::config::KernelConfig;
 use super::device::{Gpu, GpuError, Tensor};
 use crate::num::to_whole;
-use crate::plan::{Plan, Source, Value};
+use crate::plan::{Memory, Part, Plan, Source, Value};
 
 /// Target duration of a submission: short enough for prompt cancellation and for GPU watchdogs, long enough to make the
 /// submission overhead negligible.
@@ -33,6 +33,16 @@ impl Runner {
         Runner::with_arena(gpu, plan, resident, &arena).await
     }
 
+    /// [`Runner::with_arena`] for a part of a plan, whose arena it is.
+    pub async fn of_part(
+        gpu: &Gpu,
+        part: &Part,
+        resident: &dyn Fn(&str) -> Option<Tensor>,
+        arena: &Arena,
+    ) -> Result<Runner, GpuError> {
+        Runner::compile(gpu, (&part.plan, &part.memory), resident, arena).await
+    }
+
     /// Like [`Runner::new`], with temporaries in an arena that several plans share, this one among them.
     pub async fn with_arena(
         gpu: &Gpu,
@@ -40,8 +50,17 @@ impl Runner {
         resident: &dyn Fn(&str) -> Option<Tensor>,
         arena: &Arena,
     ) -> Result<Runner, GpuError> {
+        Runner::compile(gpu, (plan, &plan.memory(gpu.scalar().bytes())), resident, arena).await
+    }
+
+    async fn compile(
+        gpu: &Gpu,
+        (plan, memory): (&Plan, &Memory),
+        resident: &dyn Fn(&str) -> Option<Tensor>,
+        arena: &Arena,
+    ) -> Result<Runner, GpuError> {
         let what = format!("the plan `{}`", plan.name);
-        let compiled = gpu.with_error_scopes(&what, || compile(gpu, plan, resident, arena)).await?;
+        let compiled = gpu.with_error_scopes(&what, || compile(gpu, (plan, memory), resident, arena)).await?;
         Ok(Runner { bytes: compiled.bytes, uses_f16_math: compiled.uses_f16_math, compiled })
     }
 
@@ -92,8 +111,8 @@ impl Runner {
         self.compiled.inputs.get(input).map(|tensor| tensor.len)
     }
 
-    /// Finds the first step whose output contains NaN or infinity, or an input that does, for the inputs of the last
-    /// run. Repeats parts of the plan several times.
+    /// Finds the first input or step whose output contains NaN or infinity, for the inputs of the last run. Runs the plan
+    /// step by step.
     pub async fn find_non_finite(&self, gpu: &Gpu) -> Result<Option<String>, GpuError> {
         let is_finite = async |tensor| Ok(gpu.read(tensor).await?.iter().all(|value| value.is_finite()));
         for (name, tensor) in &self.compiled.inputs {
@@ -101,46 +120,20 @@ impl Runner {
                 return Ok(Some(format!("the input `{name}`")));
             }
         }
-        let is_step_finite = async |step: usize| {
-            self.run_first(gpu, self.compiled.steps[step].dispatch_end);
-            is_finite(&self.compiled.steps[step].output).await
-        };
-        // Binary search: a non-finite value propagates to nearly all later steps.
-        let (mut low, mut high) = (0, self.compiled.steps.len());
-        while low < high {
-            let middle = usize::midpoint(low, high);
-            match is_step_finite(middle).await? {
-                true => low = middle + 1,
-                false => high = middle,
+        let mut done = 0;
+        for step in &self.compiled.steps {
+            submit(gpu, &self.compiled.dispatches[done..step.dispatch_end]);
+            done = step.dispatch_end;
+            if !is_finite(&step.output).await? {
+                return Ok(Some(step.label.clone()));
             }
         }
-        // With parallel branches the search can end past the first bad step: follow non-finite inputs back to it.
-        while let Some(step) = self.compiled.steps.get(low) {
-            let mut culprit = None;
-            for &producer in &step.producers {
-                if culprit.is_none() && !is_step_finite(producer).await? {
-                    culprit = Some(producer);
-                }
-            }
-            match culprit {
-                Some(producer) => low = producer,
-                None => break,
-            }
-        }
-        Ok(self.compiled.steps.get(low).map(|step| step.label.clone()))
+        Ok(None)
     }
 
     /// Submits all dispatches, in batches.
     pub fn run(&self, gpu: &Gpu) {
-        self.run_first(gpu, self.compiled.dispatches.len());
-    }
-
-    /// Submits the first `count` dispatches.
-    fn run_first(&self, gpu: &Gpu, count: usize) {
-        let mut rest = &self.compiled.dispatches[..count];
-        while !rest.is_empty() {
-            rest = submit_batch(gpu, rest);
-        }
+        submit(gpu, &self.compiled.dispatches);
     }
 
     /// Returns the floating-point operations of one run.
@@ -158,8 +151,7 @@ impl Runner {
         self.compute_cancellable(gpu, output, &mut || Ok(())).await
     }
 
-    /// Like [`Runner::compute`], and calls `on_batch` after each finished batch. An error from it cancels the run: only
-    /// the batch in flight still executes. Updates the throughput estimate, which determines the batch size.
+    /// Like [`Runner::compute`], and calls `on_batch` as [`Runner::run_cancellable`] does.
     pub async fn compute_cancellable<E: From<GpuError>>(
         &self,
         gpu: &Gpu,
@@ -169,13 +161,28 @@ impl Runner {
         let missing = || GpuError::Missing { plan: "this plan".into(), name: output.into() };
         let tensor = self.output(output).ok_or_else(missing)?;
         let start = web_time::Instant::now();
+        self.run_cancellable(gpu, on_batch).await?;
+        let data = gpu.read(tensor).await?;
+        gpu.update_throughput_estimate(self.flops(), start.elapsed().as_secs_f64());
+        Ok(data)
+    }
+
+    /// Runs the plan and calls `on_batch` after each finished batch; the last may still be running afterwards. An error
+    /// from `on_batch` cancels the run: only the batch in flight still executes. Updates the throughput estimate, which
+    /// determines the batch size.
+    pub async fn run_cancellable<E: From<GpuError>>(
+        &self,
+        gpu: &Gpu,
+        on_batch: &mut dyn FnMut() -> Result<(), E>,
+    ) -> Result<(), E> {
+        let start = web_time::Instant::now();
         let flops_of = |dispatches: &[BoundDispatch]| dispatches.iter().map(|dispatch| dispatch.flops).sum::<u64>();
         let (mut rest, mut in_flight) = (self.compiled.dispatches.as_slice(), None);
         loop {
             // One batch is queued while the previous one executes.
             rest = submit_batch(gpu, rest);
             if rest.is_empty() {
-                break;
+                return Ok(());
             }
             let submitted = (gpu.finished(), self.flops() - flops_of(rest));
             if let Some((finished, flops)) = in_flight.replace(submitted) {
@@ -184,9 +191,14 @@ impl Runner {
                 on_batch()?;
             }
         }
-        let data = gpu.read(tensor).await?;
-        gpu.update_throughput_estimate(self.flops(), start.elapsed().as_secs_f64());
-        Ok(data)
+    }
+}
+
+/// Submits dispatches, in batches.
+fn submit(gpu: &Gpu, dispatches: &[BoundDispatch]) {
+    let mut rest = dispatches;
+    while !rest.is_empty() {
+        rest = submit_batch(gpu, rest);
     }
 }
 

@@ -35,7 +35,8 @@ impl Gpu {
     /// configuration; its throughput is measured again. The self-test is repeated: features that fail now are disabled
     /// too, and disabled ones stay disabled.
     pub async fn reopen(lost: &Gpu, config: &KernelConfig) -> Result<(Gpu, KernelConfig), GpuError> {
-        let gpu = Gpu::open().await?;
+        let mut gpu = Gpu::open().await?;
+        gpu.pipelines.background.clone_from(&lost.pipelines.background);
         let config = if gpu.info() == lost.info() { config.clone() } else { gpu.default_config() };
         let config = gpu.self_test(&config).await?;
         Ok((gpu, config))

@@ -3,7 +3,7 @@
 
 use super::config::{KernelConfig, TileChoice, Tuning, Winograd};
 use super::device::{Gpu, GpuError};
-use super::kernel::{Binding, BufferRef, Dispatch, KernelSequence, Launch, Scalar, Style};
+use super::kernel::{Binding, BufferRef, KernelSequence, Launch, Scalar, Style};
 use super::lower::lower_step;
 use super::roofline::BenchBudget;
 use super::runner::Runner;
@@ -68,7 +68,12 @@ impl Workload<'_> {
     }
 }
 
-fn lowered(plan: &Plan, step: &Step, stored: &[Storage], config: &KernelConfig) -> Result<KernelSequence, GpuError> {
+pub(super) fn lowered(
+    plan: &Plan,
+    step: &Step,
+    stored: &[Storage],
+    config: &KernelConfig,
+) -> Result<KernelSequence, GpuError> {
     lower_step(plan, step, stored, config).map_err(|source| GpuError::NoLaunch { label: step.label.clone(), source })
 }
 
@@ -262,21 +267,5 @@ impl Gpu {
             }
         }
         Ok(best.map(|(_, (index, _))| *index))
-    }
-
-    /// Compiles the pipelines of a plan ahead of time, one by one, so that cancellation and other work of the browser
-    /// wait for at most one compilation.
-    pub async fn warm(&self, config: &KernelConfig, plan: &Plan, storages: &[Storage]) -> Result<(), GpuError> {
-        for step in &plan.steps {
-            let stored: Vec<Storage> = step.inputs.iter().map(|id| storages[id.0]).collect();
-            for Dispatch { launch, .. } in lowered(plan, step, &stored, config)?.dispatches {
-                let pipelines_before = self.pipeline_count();
-                self.with_error_scopes(launch.kernel.name(), || Ok(self.pipeline(&launch))).await?;
-                if self.pipeline_count() > pipelines_before {
-                    self.finished().await?;
-                }
-            }
-        }
-        Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! One sampling pass: prompt encoding, the denoising loop and VAE decoding.
 
+use super::denoiser::RunContext;
 use super::encode_prompts::EncodedPrompts;
 use super::error::PipelineError;
 use super::latents::Latents;
@@ -7,11 +8,10 @@ use super::plans::Runners;
 use super::progress::{Report, Stage};
 use super::request::{Request, Start};
 use super::session::Session;
-use crate::device::Runner;
 use crate::model::Component;
 use crate::samplers::Outputs;
 use crate::sentence::{Sentence, sentence};
-use crate::weights::{FoldTarget, LoadedAdapter, Strength};
+use crate::weights::{FoldTarget, LoadedAdapter, Strength, check_folds};
 
 impl Session {
     /// Runs what remains of a pass and returns its pixels (B, H, W, 3), or nothing without `needs_pixels`.
@@ -63,6 +63,11 @@ impl Session {
         if !self.config.saves_memory() {
             return Ok(self.weights.apply(&self.device, &self.config, checkpoint, adapters).await?);
         }
+        if self.config.streams_denoiser() && components.contains(&Component::Unet) {
+            // Each call folds them into the weights that it reads.
+            let adapters: Vec<&LoadedAdapter> = adapters.iter().map(|(adapter, _)| *adapter).collect();
+            return Ok(check_folds(checkpoint, &adapters)?);
+        }
         let arena = self.runners.as_deref().map(|runners| &runners.arena);
         let target = FoldTarget { device: &self.device, config: &self.config, checkpoint, arena };
         let mut on_tensor = |done: usize, all: usize| report(Stage::Adapters, done, all, None);
@@ -110,13 +115,16 @@ impl Session {
                 // Keys and values of the text depend on the weights.
                 latents.bound_segment = None;
             }
+            let preview = latents.preview.clone();
+            let on_progress = &mut || report(Stage::Denoise, call - first, calls - first, preview.as_ref());
             let segment = request.script.segment_at(call - first);
             if latents.bound_segment.as_ref() != Some(&segment) {
                 let items = prompts.items(request, &segment);
                 for (name, values) in &self.model.spec.conditioning(shape, &items).inputs {
                     runners.texts.set(name, values)?;
                 }
-                runners.texts.run()?;
+                let context = RunContext { runners, adapters: &strengths, on_progress };
+                self.run(&runners.texts, context).await?;
                 latents.bound_segment = Some(segment);
             }
             let input = latents.input();
@@ -125,20 +133,20 @@ impl Session {
             for (name, item) in self.model.spec.call_inputs(timestep, recipe.guidance) {
                 runners.denoiser.set(name, &item.repeat(shape.items()))?;
             }
-            let on_progress = &mut || report(Stage::Denoise, call - first, calls - first, latents.preview.as_ref());
-            let predictions = runners.denoiser.compute_cancellable("noise", on_progress).await?;
+            let context = RunContext { runners, adapters: &strengths, on_progress };
+            let predictions = self.compute(&runners.denoiser, "noise", context).await?;
             if predictions.iter().any(|value| !value.is_finite()) {
                 if runners.denoiser.uses_f16_math() {
                     return Err(PipelineError::F16Overflow);
                 }
-                return Err(self
-                    .not_finite(
-                        &[&runners.texts, &runners.denoiser],
-                        sentence!("image.unet"),
-                        Some((call + 1, calls)),
-                        request,
-                    )
-                    .await?);
+                let mut layer = None;
+                for denoiser in [&runners.texts, &runners.denoiser] {
+                    let context = RunContext { runners, adapters: &strengths, on_progress };
+                    if layer.is_none() {
+                        layer = self.find_non_finite(denoiser, context).await?;
+                    }
+                }
+                return Err(not_finite(layer, sentence!("image.unet"), Some((call + 1, calls)), request));
             }
             let is_guided = latents.is_guided(recipe);
             let predicted = request.guidance.combine(&predictions, input.len(), shape.images, is_guided);
@@ -168,27 +176,20 @@ impl Session {
         latents.set_masked(mask.map(|mask| mask.latents.as_slice()), &encoded, shape.images);
         Ok(())
     }
+}
 
-    /// Builds the error that names the first layer with non-finite output.
-    pub(super) async fn not_finite(
-        &self,
-        runners: &[&Runner],
-        network: Sentence,
-        step: Option<(usize, usize)>,
-        request: &Request<'_>,
-    ) -> Result<PipelineError, PipelineError> {
-        let mut layer = None;
-        for runner in runners {
-            if layer.is_none() {
-                layer = runner.find_non_finite().await?;
-            }
-        }
-        let at_step = |(step, steps)| sentence!("image.at_step", step = step, steps = steps);
-        let when = step.map_or_else(|| sentence!("image.at_prompt"), at_step);
-        let hint = match request.chosen.is_empty() {
-            true => sentence!("image.hint_weights"),
-            false => sentence!("image.hint_strength"),
-        };
-        Ok(PipelineError::not_finite(when, network, layer, hint))
-    }
+/// Builds the error that names the first layer with non-finite output.
+pub(super) fn not_finite(
+    layer: Option<String>,
+    network: Sentence,
+    step: Option<(usize, usize)>,
+    request: &Request<'_>,
+) -> PipelineError {
+    let at_step = |(step, steps)| sentence!("image.at_step", step = step, steps = steps);
+    let when = step.map_or_else(|| sentence!("image.at_prompt"), at_step);
+    let hint = match request.chosen.is_empty() {
+        true => sentence!("image.hint_weights"),
+        false => sentence!("image.hint_strength"),
+    };
+    PipelineError::not_finite(when, network, layer, hint)
 }

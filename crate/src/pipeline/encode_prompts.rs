@@ -1,5 +1,6 @@
 //! Encoding of prompts by a session's text encoders.
 
+use super::draw::not_finite;
 use super::error::PipelineError;
 use super::latents::Latents;
 use super::plans::text_plans;
@@ -134,7 +135,8 @@ impl Session {
         if !values.all(|value| value.is_finite())
             && let Some(last) = runners.last()
         {
-            return Err(self.not_finite(&[last], sentence!("image.encoder"), None, request).await?);
+            let layer = last.find_non_finite().await?;
+            return Err(not_finite(layer, sentence!("image.encoder"), None, request));
         }
         Ok(encoded.into_iter().map(Rc::new).collect())
     }

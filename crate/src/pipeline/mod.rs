@@ -1,5 +1,6 @@
 //! The Stable Diffusion pipeline: prompt -> text embeddings -> latents, step by step -> pixels.
 
+mod denoiser;
 mod draw;
 mod embedding;
 mod encode_prompts;

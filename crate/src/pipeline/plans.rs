@@ -1,5 +1,6 @@
 //! Execution plans of an image and their memory requirements.
 
+use super::denoiser::DenoiserRunner;
 use super::error::PipelineError;
 use super::model::Model;
 use super::shape::Shape;
@@ -17,9 +18,9 @@ pub struct Runners {
     /// Their temporaries.
     pub arena: device::Arena,
     /// The denoiser's timestep-independent part, which runs once per prompt: keys and values of cross-attention.
-    pub texts: device::Runner,
+    pub texts: DenoiserRunner,
     /// The rest of the denoiser, which runs at each call.
-    pub denoiser: device::Runner,
+    pub denoiser: DenoiserRunner,
     /// The VAE's decoder, for a batch of one.
     pub decoder: device::Runner,
     /// The VAE's encoder, for a batch of one; only in image-to-image runs.
@@ -56,6 +57,12 @@ impl ImagePlans {
     /// Returns the plans in the order in which they run, except the encoder, which is last.
     pub fn list(&self) -> Vec<&Plan> {
         [&self.texts, &self.denoiser, &self.decoder].into_iter().chain(&self.encoder).collect()
+    }
+
+    /// Returns the plans whose weights stay in memory.
+    pub(super) fn resident(&self, config: &KernelConfig) -> Vec<&Plan> {
+        let denoiser = [&self.texts, &self.denoiser].into_iter().filter(|_| !config.streams_denoiser());
+        denoiser.chain([&self.decoder]).chain(&self.encoder).collect()
     }
 
     /// Returns the same plans by value.
@@ -160,6 +167,39 @@ impl MemoryRequirements {
         })
     }
 
+    /// Returns the requirements of everything after the text encoders with a denoiser that is streamed: of the part that
+    /// needs most, and of what stays.
+    fn of_streamed(
+        model: &Model,
+        plans: &ImagePlans,
+        config: &KernelConfig,
+        adapters: &[&LoadedAdapter],
+    ) -> Result<MemoryRequirements, PipelineError> {
+        let mut all = MemoryRequirements::of(model, &plans.list(), config)?;
+        let mut weights = BTreeMap::new();
+        for plan in plans.resident(config) {
+            weights.extend(model.checkpoint.resident_bytes(plan, config)?);
+        }
+        all.weights = weights.values().sum();
+        // Weights, parameters and folds of the part.
+        let mut most = [0; 3];
+        for plan in [&plans.texts, &plans.denoiser] {
+            all.others -= Runner::params_bytes(plan, config);
+            for part in model.checkpoint.parts(plan, config)? {
+                let weights = model.checkpoint.resident_bytes(&part.plan, config)?.values().sum();
+                let folds = fold_bytes(&model.checkpoint, adapters, &[&part.plan], &[], config)?;
+                // Parameters are written after the folds.
+                let params = Runner::params_bytes(&part.plan, config).saturating_sub(folds);
+                most = [most, [weights, params, folds]]
+                    .into_iter()
+                    .max_by_key(|part| part.iter().sum::<u64>())
+                    .unwrap_or(most);
+            }
+        }
+        let [weights, params, folds] = most;
+        Ok(MemoryRequirements { weights: all.weights + weights, others: all.others + params, adapters: folds, ..all })
+    }
+
     /// Returns the sum of all parts.
     pub fn total(&self) -> u64 {
         self.weights + self.temporaries + self.others + self.adapters
@@ -211,7 +251,15 @@ impl Model {
         adapters: &[&LoadedAdapter],
     ) -> Result<MemoryRequirements, PipelineError> {
         let text = text_plans(self, shape)?;
-        let rest = ImagePlans::new(self, shape, config)?.into_list();
+        let rest = ImagePlans::new(self, shape, config)?;
+        if config.streams_denoiser() {
+            let text: Vec<&Plan> = text.iter().collect();
+            let mut text_need = MemoryRequirements::of(self, &text, config)?;
+            text_need.adapters = fold_bytes(&self.checkpoint, adapters, &text, &[], config)?;
+            let rest_need = MemoryRequirements::of_streamed(self, &rest, config, adapters)?;
+            return Ok(if text_need.total() > rest_need.total() { text_need } else { rest_need });
+        }
+        let rest = rest.into_list();
         let need = |plans: &[Plan]| MemoryRequirements::of(self, &plans.iter().collect::<Vec<_>>(), config);
         let (mut text_need, mut rest_need) = (need(&text)?, need(&rest)?);
         let changes_text = adapters.iter().any(|adapter| adapter.changes_text_encoder());

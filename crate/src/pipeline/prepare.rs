@@ -46,10 +46,7 @@ impl Session {
             self.config = gpu.tune(&self.config, &pairs, &mut on_progress).await?;
         }
         stopped?;
-        for (plan, storages) in pairs {
-            gpu.warm(&self.config, plan, storages).await?;
-        }
-        Ok(())
+        Ok(gpu.warm(&self.config, &pairs).await?)
     }
 
     /// Compiles the pipelines for an image of the model's native size with guidance ahead of time. Does
@@ -67,13 +64,10 @@ impl Session {
             .filter_map(|plan| Some((self.model.checkpoint.storages(&plan, &config).ok()?, plan)))
             .collect();
         async move {
-            for (storages, plan) in list {
+            let plans: Vec<(&Plan, &[_])> = list.iter().map(|(storages, plan)| (plan, storages.as_slice())).collect();
+            if let Some(gpu) = &gpu {
                 // Compilation errors surface on first use.
-                if let Some(gpu) = &gpu
-                    && gpu.warm(&config, &plan, &storages).await.is_err()
-                {
-                    return;
-                }
+                gpu.warm(&config, &plans).await.ok();
             }
         }
     }
@@ -87,23 +81,20 @@ impl Session {
         // Free the old shape's buffers before allocating new ones.
         self.runners = None;
         let plans = ImagePlans::new(&self.model, shape, &self.config)?;
-        let list = plans.list();
-        self.tune(&list, report).await?;
-        self.load(&list, report).await?;
-        let arena = Arena::new(&self.device, &self.config, &list).await?;
-        let compile = async |plan: &Plan, texts: Option<&Runner>| {
-            let output = |name: &str| texts.and_then(|texts| texts.output(name));
-            let tensor = |name: &str| self.weights.get(name).or_else(|| output(name));
-            Runner::with_arena(&self.device, plan, &tensor, &arena).await
-        };
-        let texts = compile(&plans.texts, None).await?;
+        self.tune(&plans.list(), report).await?;
+        self.load(&plans.resident(&self.config), report).await?;
+        let arena = Arena::new(&self.device, &self.config, &plans.list()).await?;
+        let compile =
+            async |plan: &Plan| Runner::with_arena(&self.device, plan, &|name| self.weights.get(name), &arena).await;
+        let texts = self.denoiser_runner(&plans.texts, &|name| self.weights.get(name), &arena).await?;
+        // The rest of the denoiser reads the outputs of the first plan.
+        let resident = |name: &str| self.weights.get(name).or_else(|| texts.output(name));
         let runners = Runners {
             shape,
-            // The rest of the denoiser reads the outputs of the first plan.
-            denoiser: compile(&plans.denoiser, Some(&texts)).await?,
-            decoder: compile(&plans.decoder, None).await?,
+            denoiser: self.denoiser_runner(&plans.denoiser, &resident, &arena).await?,
+            decoder: compile(&plans.decoder).await?,
             encoder: match &plans.encoder {
-                Some(plan) => Some(compile(plan, None).await?),
+                Some(plan) => Some(compile(plan).await?),
                 None => None,
             },
             texts,

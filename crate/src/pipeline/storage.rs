@@ -42,7 +42,7 @@ impl WeightStorage {
         };
         let needs = WeightChoice::ALL.into_iter().map(need).collect::<Result<Vec<_>, PipelineError>>()?;
         let fits = |need: &&StorageNeed| memory.is_none_or(|memory| need.bytes <= memory);
-        let fitting = needs.iter().find(fits).map_or(WeightChoice::Q4, |need| need.weights);
+        let fitting = needs.iter().find(fits).map_or(WeightChoice::Streamed, |need| need.weights);
         Ok(WeightStorage { weights: if chosen == WeightChoice::Auto { fitting } else { chosen }, needs })
     }
 }

@@ -1,7 +1,8 @@
 //! Benchmarks of a session's networks and of strength changes.
 
+use super::denoiser::DenoiserRunner;
 use super::error::PipelineError;
-use super::plans::ImagePlans;
+use super::plans::{ImagePlans, Runners};
 use super::recipe::Recipe;
 use super::session::Session;
 use super::shape::Shape;
@@ -43,11 +44,13 @@ impl Session {
         Ok((plans.denoiser.flops() * calls + plans.decoder.flops()) * recipe.batch as u64)
     }
 
-    /// Times UNet calls in the shape of the last image; `None` before the first.
+    /// Times UNet calls in the shape of the last image; `None` before the first, and if their weights are streamed.
     pub async fn time_unet(&self, budget: BenchBudget) -> Result<Option<BenchResult>, PipelineError> {
-        match &self.runners {
-            Some(runners) => Ok(Some(self.time(&runners.denoiser, budget).await?)),
-            None => Ok(None),
+        match self.runners.as_deref() {
+            Some(Runners { denoiser: DenoiserRunner::Resident(denoiser), .. }) => {
+                Ok(Some(self.time(denoiser, budget).await?))
+            }
+            _ => Ok(None),
         }
     }
 

@@ -139,6 +139,11 @@ impl Plan {
 
     /// Removes unused values and renumbers the rest.
     pub(super) fn compact(self) -> Plan {
+        self.compact_with_ids().0
+    }
+
+    /// [`Plan::compact`], with the former index of each value.
+    pub(super) fn compact_with_ids(self) -> (Plan, Vec<ValueId>) {
         let mut used: BTreeSet<ValueId> = self.outputs.iter().map(|(_, id)| *id).collect();
         used.extend(self.steps.iter().flat_map(|step| step.inputs.iter().copied().chain([step.output])));
         for id in used.clone() {
@@ -167,6 +172,6 @@ impl Plan {
             }
         }
         let outputs = self.outputs.into_iter().map(|(name, id)| (name, new_ids[&id])).collect();
-        Plan { values, steps, outputs, ..self }
+        (Plan { values, steps, outputs, ..self }, used.into_iter().collect())
     }
 }

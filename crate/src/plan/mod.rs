@@ -6,6 +6,7 @@
 
 mod builder;
 mod clip;
+mod divide;
 mod epilogue;
 mod interpret;
 mod memory;
@@ -20,6 +21,7 @@ mod vae;
 
 pub use builder::Builder;
 pub use clip::{TextOutput, text_encoder};
+pub use divide::Part;
 pub use interpret::{interpret, interpret_values};
 pub use memory::{Allocation, Memory, shared_slots, slot_order, slots_fit};
 pub use unet::{UNET_VARYING, unet, unet_layer};

@@ -4,10 +4,12 @@ use super::convert::{from_js, refused, to_js};
 use super::device::{Device, cpu};
 use super::engine::Engine;
 use crate::device;
-use crate::gpu::{Gpu, KernelConfig};
+use crate::gpu::{BackgroundCompiler, Gpu, KernelConfig};
 use crate::num::to_count;
 use crate::pipeline::Recipe;
-use js_sys::Reflect;
+use js_sys::{Function, Promise, Reflect};
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 
@@ -19,7 +21,7 @@ impl Engine {
     }
 
     /// Chooses the storage of the weights of models that are opened from now on: `auto`, by the bytes that the device is
-    /// likely to have (no limit without), or `f16`, `q8` or `q4`.
+    /// likely to have (no limit without), `f16`, `q8`, `q4` or `streamed`.
     pub fn choose_weights(&self, choice: JsValue, memory: Option<f64>) -> Result<(), JsValue> {
         self.chosen_weights.set((from_js("the choice of weights", choice)?, memory.map(to_count)));
         Ok(())
@@ -52,6 +54,36 @@ impl Engine {
     }
 }
 
+/// The browser's compiler in the background, by the functions of the worker's global scope that start and await it.
+struct BrowserCompiler {
+    begin: Function,
+    finish: Function,
+}
+
+impl BrowserCompiler {
+    /// Returns it if the worker has it.
+    fn find() -> Option<BrowserCompiler> {
+        let function = |name: &str| Reflect::get(&js_sys::global(), &name.into()).ok()?.dyn_into::<Function>().ok();
+        Some(BrowserCompiler { begin: function("beginPipelines")?, finish: function("finishPipelines")? })
+    }
+}
+
+impl BackgroundCompiler for BrowserCompiler {
+    fn begin(&self) {
+        // The function throws nothing.
+        self.begin.call0(&JsValue::UNDEFINED).ok();
+    }
+
+    fn finish(&self) -> Pin<Box<dyn Future<Output = ()>>> {
+        let all = self.finish.call0(&JsValue::UNDEFINED).ok().and_then(|all| all.dyn_into::<Promise>().ok());
+        Box::pin(async move {
+            if let Some(all) = all {
+                wasm_bindgen_futures::JsFuture::from(all).await.ok();
+            }
+        })
+    }
+}
+
 impl Engine {
     /// Keeps the CPU's speed in an image, without its preparation, for the next estimates.
     pub(super) fn note_speed(&self, flops: u64, seconds: f64) {
@@ -69,6 +101,9 @@ impl Engine {
         let subgroups = Reflect::get(&js_sys::global(), &"deviceHasSubgroups".into());
         let subgroups = subgroups.is_ok_and(|has| has.is_truthy());
         let config = KernelConfig { subgroups, ..gpu.default_config() };
+        if let Some(compiler) = BrowserCompiler::find() {
+            gpu.compile_in_background(Rc::new(compiler));
+        }
         let config = gpu.self_test(&config).await.map_err(|error| refused(error.into()))?;
         self.tuning_enabled.set(true);
         let device = Device { gpu: Rc::new(gpu), config }.with_tuning(self.tuning.borrow().clone());

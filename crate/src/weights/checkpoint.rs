@@ -10,7 +10,7 @@ use crate::linalg::transposed;
 use crate::model::{Component, Module, TensorLocation};
 use crate::num::{host_len, numel};
 use crate::ops::{BLOCK, SUPERBLOCK, Storage};
-use crate::plan::{Layout, Plan, Source, Value};
+use crate::plan::{Layout, Part, Plan, Source, Value};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -84,11 +84,13 @@ pub struct Checkpoint {
     shapes: BTreeMap<String, Vec<usize>>,
     /// Maximum number of elements per slice of an upload; a slice has at least [`SLICE_ROWS`].
     pub slice: u64,
+    /// Maximum bytes of the weights of a part of a network that is streamed.
+    pub part: u64,
 }
 
 impl Default for Checkpoint {
     fn default() -> Checkpoint {
-        Checkpoint { places: HashMap::new(), shapes: BTreeMap::new(), slice: 4 << 20 }
+        Checkpoint { places: HashMap::new(), shapes: BTreeMap::new(), slice: 4 << 20, part: 128 << 20 }
     }
 }
 
@@ -281,6 +283,11 @@ impl Checkpoint {
         let storages = self.storages(plan, config)?;
         let bytes = plan.values.iter().zip(storages);
         Ok(bytes.filter_map(|(value, storage)| Some((weight_name(value)?, storage.resident(value.numel())))).collect())
+    }
+
+    /// Divides a plan into the parts in which it is streamed.
+    pub fn parts(&self, plan: &Plan, config: &KernelConfig) -> Result<Vec<Part>, WeightsError> {
+        Ok(plan.divided(self.part, &self.resident_bytes(plan, config)?))
     }
 
     /// Returns the number of rows (of the outermost axis) of a tensor and their length; `None` for transposed tensors and

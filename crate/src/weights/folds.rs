@@ -157,6 +157,12 @@ pub(super) fn fold_slices(
     }
 }
 
+/// Checks that these adapters can be folded into tensors of the model.
+pub fn check_folds(checkpoint: &Checkpoint, adapters: &[&LoadedAdapter]) -> Result<(), WeightsError> {
+    let stored = |name: &str| checkpoint.lossless(name).ok().map(FoldStorage::from);
+    FoldPlan::new(checkpoint, adapters, &changes(adapters)?, &stored).map(drop)
+}
+
 /// Returns the GPU memory, in bytes, that these adapters need besides the weights of the plans that they change. If
 /// memory is saved, the tensors are folded one after the other, by rows if possible, only those of the plans, and with
 /// temporaries in an arena of these sizes where they fit.

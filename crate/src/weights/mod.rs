@@ -11,7 +11,7 @@ mod folds;
 mod streamed;
 
 pub use checkpoint::{Checkpoint, TensorFile};
-pub use folds::fold_bytes;
+pub use folds::{check_folds, fold_bytes};
 pub use streamed::FoldTarget;
 
 use crate::adapters::{self, Adapter, Delta, FactorData, PeftConfigs, Strengths};

@@ -40,6 +40,10 @@ impl Weights {
             deltas.retain(|(_, delta)| components.contains(&delta.component));
             !deltas.is_empty()
         });
+        if target.config.streams_denoiser() {
+            // The others are folded when they are loaded.
+            wanted.retain(|name, _| self.tensors.contains_key(name));
+        }
         // Checks all tensors before the first is changed.
         let stored = |name: &str| self.fold_storage(checkpoint, name);
         FoldPlan::new(checkpoint, &loaded, &wanted, &stored)?;

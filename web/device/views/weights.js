@@ -13,6 +13,7 @@ const CHOICES = /** @type {const} */ ([
   ["f16", "weights.f16"],
   ["q8", "weights.q8"],
   ["q4", "weights.q4"],
+  ["streamed", "weights.streamed"],
 ]);
 
 /** What each way means. */
@@ -21,6 +22,7 @@ const MEANS = /** @type {const} */ ({
   f16: "weights.f16_means",
   q8: "weights.q8_means",
   q4: "weights.q4_means",
+  streamed: "weights.streamed_means",
 });
 
 /** Where the memory is known from. */
@@ -57,7 +59,7 @@ function storedView({ storage, width, height }, device) {
   return html`<p class="fine" data-testid="weights" data-weights=${weights}>
     ${t(MEANS[weights], { size, bytes: formatBytes(needs[index].bytes) })}
     ${better && device.info ? reason(better, device.info.memory) : nothing}
-    ${weights === "auto" ? nothing : t("weights.again")}
+    ${weights === "auto" || weights === "streamed" ? nothing : t("weights.again")}
     ${device.info && needs[index].bytes > device.info.memory.bytes ? t("weights.too_much") : nothing}
   </p>`;
 }

@@ -27,6 +27,8 @@ pub enum WeightsArgument {
     Q8,
     /// In 4-bit blocks with a scale (q4_0): a quarter, visibly different
     Q4,
+    /// In 16 bits, the denoiser's read from the file in each step, part by part: the slowest, with the least memory
+    Streamed,
 }
 
 impl From<WeightsArgument> for WeightChoice {
@@ -36,6 +38,7 @@ impl From<WeightsArgument> for WeightChoice {
             WeightsArgument::F16 => WeightChoice::F16,
             WeightsArgument::Q8 => WeightChoice::Q8,
             WeightsArgument::Q4 => WeightChoice::Q4,
+            WeightsArgument::Streamed => WeightChoice::Streamed,
         }
     }
 }
