@@ -125,7 +125,12 @@ async fn adapter_memory_is_released(names: &[&str], is_f16: bool, weights: Weigh
     let gpu = session.gpu().expect("a GPU").clone();
     let bare = session.model.memory_need(shape, &session.config, &[]).expect("plans");
     let need = session.model.memory_need(shape, &session.config, &loras).expect("plans");
-    assert!(need.adapters > 0 && need.total() > bare.total(), "{names:?}: {need:?}");
+    assert!(need.adapters > 0, "{names:?}: {need:?}");
+    match weights {
+        // Folds may take no more than the parameters that are written after them.
+        WeightChoice::Streamed => assert!(need.total() >= bare.total(), "{names:?}: {need:?}, {bare:?}"),
+        _ => assert!(need.total() > bare.total(), "{names:?}: {need:?}"),
+    }
     // Submissions so small that progress is reported while the buffers of each part are allocated.
     gpu.set_submission_flops(500_000);
     let mut peak = 0;
@@ -141,7 +146,12 @@ async fn adapter_memory_is_released(names: &[&str], is_f16: bool, weights: Weigh
     assert_eq!(peak, need.total(), "{names:?}, f16 {is_f16}, {weights:?}: {need:?}");
     let after = latents(&mut session, &without, &with(&loras)).await;
     assert_eq!(after, latents(&mut open().await, &without, &GenerateInputs::default()).await, "{names:?}: bit-exact");
-    assert_eq!(gpu.resource_stats().bytes, bare.total(), "{names:?}, f16 {is_f16}, {weights:?}: afterwards");
+    let left = gpu.resource_stats().bytes;
+    match weights {
+        // The weights of the last part are freed.
+        WeightChoice::Streamed => assert!(left < bare.total(), "{names:?}: {left} bytes afterwards, {bare:?}"),
+        _ => assert_eq!(left, bare.total(), "{names:?}, f16 {is_f16}, {weights:?}: afterwards"),
+    }
 }
 
 #[test]
