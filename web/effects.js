@@ -13,6 +13,7 @@ import { BaseModel } from "./generate/model.js";
 import { Runner } from "./generate/run.js";
 import { Looking } from "./inspect/effects.js";
 import { Library } from "./library/effects.js";
+import { Previews } from "./previews/effects.js";
 import { TrainingRuns } from "./series/effects.js";
 import { Links } from "./share/effects.js";
 import { Templates } from "./templates/effects.js";
@@ -61,6 +62,7 @@ export function createEffects(given) {
     links,
     new Templates(world),
     new TrainingRuns(world),
+    new Previews({ ...world, model }),
     new Bench(world),
   ];
   return (action) => {

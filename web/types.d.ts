@@ -27,6 +27,7 @@ import type {
   Report,
   Rng,
   Series,
+  Sentence,
   SeriesSummary,
   Summary,
   Weighing,
@@ -398,6 +399,38 @@ export type SeriesState = {
   chart: SeriesChart;
 };
 
+/** How the previews of a folder's LoRAs are generated; everything else is as in the form. */
+export type PreviewForm = Pick<Form, "prompt" | "negative" | "steps" | "guidance" | "width" | "height"> & {
+  seed: number;
+  strength: number;
+};
+
+/** A LoRA's preview: the image, why it was passed over, or what went wrong. */
+export type LoraPreview =
+  | { status: "made"; url: string }
+  | { status: "skipped"; reason: Sentence | string }
+  | { status: "failed"; error: EngineError };
+
+/** Preview images of the LoRAs of a folder, all by one recipe. */
+export type Previews = {
+  form: PreviewForm;
+  /** `made`: all that could be made. */
+  status: "idle" | "running" | "stopped" | "made";
+  /** The ids of the files that are to have one. */
+  ids: string[];
+  /** By the files' ids. */
+  made: Record<string, LoraPreview>;
+  /** Seconds of an image, from those that were generated; null before the first. */
+  seconds: number | null;
+  /** Why it stopped, unless the user stopped it. */
+  error: EngineError | null;
+  /** Where they were saved last: how many, and how many were left since a file of their name was there. */
+  saved: { n: number; there: number; folder: string; embedded: boolean } | null;
+};
+
+/** Previews that an earlier visit left. `again`: the browser can open the folder again. */
+export type LeftPreviews = { folder: string; done: number; all: number; again: boolean };
+
 export type FolderSort =
   "file" | "label" | "algorithms" | "rank_high" | "size" | "trigger_words" | "works_in" | "problem";
 
@@ -519,6 +552,9 @@ export type State = {
   look: Look;
   /** null without a training run among the opened files. */
   series: SeriesState | null;
+  /** null while their panel is closed. */
+  previews: Previews | null;
+  leftPreviews: LeftPreviews | null;
   files: Entry[];
   selected: string;
   device: Device;
@@ -668,6 +704,16 @@ export type Action =
   | { type: "folder/open"; id: string }
   | { type: "folder/save"; as: "csv" | "json" }
   | { type: "folder/closed" }
+  | { type: "previews/open" | "previews/close" | "previews/start" | "previews/stop" }
+  | { type: "previews/resume" | "previews/forget" }
+  | { type: "previews/opened"; form: PreviewForm }
+  | { type: "previews/changed"; change: Partial<PreviewForm> }
+  | { type: "previews/begun"; ids: string[]; anew: boolean }
+  | { type: "previews/made"; id: string; preview: LoraPreview; seconds: number | null }
+  | { type: "previews/ended"; status: "stopped" | "made"; error: EngineError | null }
+  | { type: "previews/save"; as: "zip" | "folder" | "embedded" }
+  | { type: "previews/saved"; saved: NonNullable<Previews["saved"]> }
+  | { type: "previews/left"; left: LeftPreviews | null }
   | { type: "vote/started"; pairs: VotePair[] }
   | { type: "vote/given"; choice: "left" | "right" | "same" }
   | { type: "vote/ended" }

@@ -2,7 +2,7 @@
 
 import { areParameters, pngOfText } from "./paste.js";
 import { adaptersOf, together, withConfig } from "./folder.js";
-import { forget, keepDropped, keepFolder, keepNew, keepRemote, keptImage, newEntry } from "./opened.js";
+import { forget, keepDropped, keepFolder, keepNew, keepRemote, keepRoot, keptImage, newEntry } from "./opened.js";
 import { asError } from "../core/errors.js";
 import { imageFile } from "../gallery/save.js";
 import { holdsTexts, isImage } from "../images.js";
@@ -71,7 +71,13 @@ export class Opening {
       const files = [...rest, ...inside.map(({ file }) => file)];
       return this.#getState().base.lacks ? this.#useParts(files) : files.forEach((file) => this.#useFile(file));
     }
-    const entries = [...keepDropped(await together(rest)), ...keepDropped(await Promise.all(inside.map(withConfig)))];
+    const found = keepDropped(await Promise.all(inside.map(withConfig)));
+    for (const { name, handle = null } of others)
+      keepRoot(
+        found.flatMap(({ id, path }) => (path.startsWith(`${name}/`) ? [id] : [])),
+        { name, handle },
+      );
+    const entries = [...keepDropped(await together(rest)), ...found];
     if (entries.length > MOST_TABS || inside.length > 1) return this.#looking.list(entries);
     const returns = place === "session";
     for (const { id, file } of entries)
