@@ -383,7 +383,7 @@ export type FolderTable = { rows: FolderRow[]; sort: FolderSort; descending: boo
 /** A training run among the opened files, with their ids in the run's order. */
 export type TrainingRun = Series & { ids: string[] };
 
-export type SeriesChart = "norm" | "moved" | "part" | "block";
+export type SeriesChart = "norm" | "moved" | "part" | "block" | "loss";
 
 /** The training runs among the opened files, and the numbers of one. */
 export type SeriesState = {
@@ -397,6 +397,8 @@ export type SeriesState = {
   summary: SeriesSummary | null;
   error: EngineError | null;
   chart: SeriesChart;
+  /** What the headers say of the loss, by their keys. */
+  losses: { name: string; values: (number | null)[] }[];
 };
 
 /** How the previews of a folder's LoRAs are generated; everything else is as in the form. */
@@ -719,10 +721,11 @@ export type Action =
   | { type: "vote/ended" }
   | { type: "series/found"; runs: TrainingRun[] }
   | { type: "series/chosen"; at: number }
-  | { type: "series/start" | "series/stop" | "series/stopped" | "series/read" | "series/save" }
+  | { type: "series/start" | "series/stop" | "series/stopped" | "series/read" | "series/save" | "series/draw" }
   | { type: "series/summarized"; summary: SeriesSummary; done: number }
   | { type: "series/failed"; error: EngineError }
   | { type: "series/chart"; chart: SeriesChart }
+  | { type: "series/losses"; losses: SeriesState["losses"] }
   | { type: "log/explain"; line: string }
   | { type: "log/explained"; id: string; line: string; answer: LogExplanation | null }
   | { type: "layer/chosen"; path: string }
@@ -794,7 +797,9 @@ export type Action =
   | { type: "grid/started"; grid: Grid }
   | { type: "grid/drawn"; at: number; cell: Omit<Drawing, "id"> }
   | { type: "grid/picked"; at: number }
-  | { type: "grid/download" }
+  | { type: "grid/download" | "grid/animate" }
+  | { type: "card/save"; as: "png" | "html" }
+  | { type: "files/save"; id: string }
   | { type: "link/pending"; link: State["link"] }
   | { type: "link/apply" | "link/forget" }
   | { type: "link/asked"; asked: State["asked"] }

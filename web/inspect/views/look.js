@@ -56,13 +56,27 @@ function toolsView({ id, name, address = "" }, { headers_only, sha256 }, keeps, 
       headers_only
         ? nothing
         : html`<button
-            class="button small"
-            type="button"
-            id="save-report"
-            @click=${() => send({ type: "report/save" })}
-          >
-            ${download} ${t("look.html")}
-          </button>`
+              class="button small"
+              type="button"
+              id="save-report"
+              @click=${() => send({ type: "report/save" })}
+            >
+              ${download} ${t("look.html")}
+            </button>
+            ${
+              /** @type {const} */ (["png", "html"]).map(
+                (as) =>
+                  html`<button
+                    class="button small"
+                    type="button"
+                    id="card-${as}"
+                    title=${t("card.says")}
+                    @click=${() => send({ type: "card/save", as })}
+                  >
+                    ${download} ${t(`card.${as}`)}
+                  </button>`,
+              )
+            }`
     }
     ${address || sha256 ? lookButton({ name, sha256, address }, send) : nothing}
     ${keeps && !id.startsWith("demo:") ? keepButton(id, send) : nothing}
