@@ -111,8 +111,8 @@ it('what headers call a loss, and what differs, is a line of a chart', async () 
     broken_loss: '{',
   }));
   assert.deepEqual(lossesOf(headers), [
-    { name: 'avg_loss ', values: [0.25, null, 0.15] },
     { name: 'training_info.loss', values: [0.5, 0.4, 0.3] },
+    { name: 'avg_loss ', values: [0.25, null, 0.15] },
   ]);
   assert.deepEqual(lossesOf([{}, undefined, { loss: 'nan' }]), []);
   const text = '{"__metadata__":{"loss":"0.1"}}';
