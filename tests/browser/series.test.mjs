@@ -105,7 +105,6 @@ it('a loss in the headers is a chart', async () => {
     },
     NAMES.slice(0, 4),
   );
-  await page.waitForSelector('[data-testid=series][data-status=read]');
   await page.click('[data-chart=loss]');
   const chart = page.locator('.series-chart svg[role=img]');
   assert.match(await chart.getAttribute('aria-label'), /loss: 0\.5 to 0\.2\./);

@@ -37,8 +37,8 @@ export class Previews {
 
   /** @param {Action} action */
   act(action) {
-    const wished = action.type === "previews/open" || action.type === "previews/resume";
-    const heard = action.type.startsWith("previews/") || action.type.startsWith("folder/");
-    if (wished || (heard && this.#maker)) void this.#brought().then((maker) => maker?.act(action));
+    const heard = /^(previews|folder)\/|^session\/forget$/.test(action.type);
+    const wished = action.type === "previews/open";
+    if (heard && (wished || this.#maker)) void this.#brought().then((maker) => maker?.act(action));
   }
 }

@@ -92,6 +92,7 @@ export class PreviewMaker {
     const { send, getState } = this.#world;
     const rows = getState().look.folder?.rows ?? [];
     if (!this.#resumed || !rows.every(({ summary, error }) => summary || error)) return;
+    if (rootOf(rows[0]?.id ?? "").name !== this.#resumed.folder) return void (this.#resumed = null);
     send({ type: "previews/opened", form: this.#resumed.form });
     send({ type: "previews/start" });
   }
@@ -294,6 +295,7 @@ export class PreviewMaker {
       case "previews/save":
         return this.#save(action.as);
       case "previews/forget":
+      case "session/forget":
         return void this.#forget();
       case "folder/summarized":
         return this.#goOn();

@@ -1,6 +1,7 @@
 /** Preview images of a folder's LoRAs: asked for, made one by one, saved. State and action -> the next state. Pure. */
 
 import { t } from "../words.js";
+import { countsOf } from "./plan.js";
 
 /** @typedef {import("../types.d.ts").State} State */
 /** @typedef {import("../types.d.ts").Previews} Previews */
@@ -17,6 +18,11 @@ export function reducePreviews(state, action) {
       return { ...state, previews: opened(action.form) };
     case "previews/left":
       return { ...state, leftPreviews: action.left };
+    case "previews/ended": {
+      const next = withPreviews(state, action);
+      const announcement = next.previews ? t("previews.counts", countsOf(next.previews)) : state.announcement;
+      return { ...next, announcement };
+    }
     case "previews/saved":
       return { ...withPreviews(state, action), announcement: savedText(action.saved) };
     default:

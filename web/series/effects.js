@@ -91,7 +91,6 @@ export class TrainingRuns {
   #measure() {
     const run = this.#run();
     if (!run) return;
-    void this.#readHeaders().catch(() => {}); // without them there is one chart less
     const places = run.ids.flatMap((id) => keptOf(id) ?? []);
     const job = this.#jobs.start({
       ...{ lane: "read", kind: "series", name: run.name, key: "series", same: "replace", yields: "resumes" },
@@ -102,6 +101,8 @@ export class TrainingRuns {
           () => this.#read(run, places, progress),
         ),
     });
+    // The numbers come first: without the headers there is one chart less.
+    job?.done.catch(() => {}).then(() => this.#readHeaders().catch(() => {}));
     job?.done.then(
       () => this.#send({ type: "series/read" }),
       (thrown) =>
