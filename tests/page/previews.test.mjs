@@ -85,7 +85,7 @@ it('each file that fits gets an image by the recipe, the others a reason', async
   assert.match(recipes[0].adapters[0].sha256, /^[0-9a-f]{64}$/);
   const reasons = Object.values(page.state().previews.made).flatMap(({ reason }) => reason ?? []);
   assert.match(reasons[0], /VAE/i);
-  assert.match(reasons[1], /SDXL.*Tiny emoji SD/);
+  assert.match(reasons[1], /other sizes.*Tiny emoji SD/);
 });
 
 it("the user's own images go first, and the previews go on after them", async () => {

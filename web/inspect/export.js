@@ -130,16 +130,18 @@ export function filePage(title, styles) {
   const policy = page.createElement("meta");
   policy.httpEquiv = "Content-Security-Policy";
   policy.content = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
-  const style = page.createElement("style");
-  style.textContent = styles;
   page.head.prepend(
     Object.assign(page.createElement("meta"), { name: "viewport", content: "width=device-width, initial-scale=1" }),
     policy,
   );
-  page.head.append(style);
   page.documentElement.lang = language();
-  // The first kilobyte must name the encoding.
-  const text = () =>
-    `<!doctype html>\n${page.documentElement.outerHTML.replace("<head>", '<head><meta charset="utf-8">')}\n`;
+  // The first kilobyte must name the encoding. Styles join as text: as an element this page's policy would refuse them.
+  const text = () => {
+    const { outerHTML } = page.documentElement;
+    const whole = outerHTML
+      .replace("<head>", '<head><meta charset="utf-8">')
+      .replace("</head>", () => `<style>${styles}</style></head>`);
+    return `<!doctype html>\n${whole}\n`;
+  };
   return { page, text };
 }

@@ -49,7 +49,9 @@ export function reasonAgainst(state, report) {
   if (report.kind !== "adapter") return t("previews.no_adapter", { kind: word("kind", report.kind) });
   if (refused(report)) return report.verdict;
   if (fitsModel(state, report)) return "";
-  const { base } = state;
+  const { base, demo } = state;
+  // Its family is that of the models whose layers are larger.
+  if (base.chosen === "demo") return t("previews.unfit_demo", { model: demo.catalogue?.name });
   const model = base.info ? `${base.info.name} (${base.info.label})` : "";
   return t("previews.unfit", { family: familyName(report.base), model });
 }

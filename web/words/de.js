@@ -1315,6 +1315,7 @@ export default {
   "previews.alt": "Vorschaubild von {name}",
   "previews.no_adapter": "Sie ist keine LoRA: {kind}.",
   "previews.unfit": "Sie wurde für {family} gemacht; das offene Modell ist {model}.",
+  "previews.unfit_demo": "Ihre Schichten haben andere Größen als die von {model}. Öffnen Sie das Basismodell, für das sie gemacht wurde.",
   "previews.gone": "Die Datei ist nicht mehr offen. Öffnen Sie den Ordner noch einmal.",
   "previews.model_changed": "Ein anderes Modell wurde gewählt. Wählen Sie wieder das erste, um fortzufahren, oder beginnen Sie mit diesem neu.",
   "previews.other_model": "Sie wurden mit dem Modell {name} und anderen Einstellungen begonnen. Öffnen Sie es und fahren Sie dann fort.",

@@ -1314,6 +1314,7 @@ export default {
   "previews.alt": "Preview of {name}",
   "previews.no_adapter": "It is no LoRA: {kind}.",
   "previews.unfit": "It was made for {family}; the open model is {model}.",
+  "previews.unfit_demo": "Its layers have other sizes than those of {model}. Open the base model that it was made for.",
   "previews.gone": "The file is no longer open. Open the folder again.",
   "previews.model_changed": "Another model was chosen. Choose the first one again to go on, or start anew with this one.",
   "previews.other_model": "They were begun with the model {name} and other settings. Open it, then go on.",

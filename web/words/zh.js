@@ -1312,6 +1312,7 @@ export default {
   "previews.alt": "{name} 的预览图",
   "previews.no_adapter": "这不是 LoRA：{kind}。",
   "previews.unfit": "它是为 {family} 制作的；打开的模型是 {model}。",
+  "previews.unfit_demo": "它的层与 {model} 的层大小不同。请打开它所适用的基础模型。",
   "previews.gone": "该文件已不再打开。请重新打开文件夹。",
   "previews.model_changed": "已选择另一个模型。请重新选择原来的模型以继续，或用这个模型重新开始。",
   "previews.other_model": "它们是用模型 {name} 和其他设置开始的。请先打开它，然后继续。",
