@@ -407,10 +407,16 @@ export type PreviewForm = Pick<Form, "prompt" | "negative" | "steps" | "guidance
   strength: number;
 };
 
+/** Why a file gets no preview: it is of another kind, broken, or made for another model than the open one. */
+export type PreviewReason =
+  | { is: "kind"; kind: string }
+  | { is: "refused"; verdict: Sentence }
+  | { is: "unfit"; base: Report["base"]; model: string; demo: boolean };
+
 /** A LoRA's preview: the image, why it was passed over, or what went wrong. */
 export type LoraPreview =
   | { status: "made"; url: string }
-  | { status: "skipped"; reason: Sentence | string }
+  | { status: "skipped"; reason: PreviewReason }
   | { status: "failed"; error: EngineError };
 
 /** Preview images of the LoRAs of a folder, all by one recipe. */

@@ -3,6 +3,7 @@
  * FOLDER/STATE-LANGUAGE-WIDTH-SCHEME.png. CHROME_PATH names the browser, as in the tests.
  */
 import { mkdir } from 'node:fs/promises';
+import { pathToFileURL } from 'node:url';
 import { drop, launch, until } from '../browser/harness.mjs';
 import { PATIENCE, enter, finished, generate, openDemo, reportOf } from '../browser/studio.mjs';
 
@@ -155,7 +156,8 @@ const STATES = {
     const [download] = await Promise.all([page.waitForEvent('download'), page.click('#card-png')]);
     await download.saveAs(`${folder}/card.png`);
     const [file] = await Promise.all([page.waitForEvent('download'), page.click('#card-html')]);
-    await page.goto(`file://${await file.path()}`);
+    await file.saveAs(`${folder}/card.html`);
+    await page.goto(pathToFileURL(`${folder}/card.html`).href);
     return [page, 'bare'];
   },
   bench: async () => {

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { it } from 'node:test';
 import { file, image, openPage, report } from './page.mjs';
-const { TRIGGER, copyName, filledPrompt, pathWithin, previewName } = await import('../../web/previews/plan.js');
+const { TRIGGER, copyName, filledPrompt, passedOver, pathWithin, previewName } =
+  await import('../../web/previews/plan.js');
 const { hashesOf } = await import('../../web/previews/hashes.js');
 
 URL.createObjectURL ??= () => 'blob:test';
@@ -83,9 +84,10 @@ it('each file that fits gets an image by the recipe, the others a reason', async
     ['a', 'd', 'e', 'f', 'g'].map((name) => [name, 0.5, 7, 3]),
   );
   assert.match(recipes[0].adapters[0].sha256, /^[0-9a-f]{64}$/);
-  const reasons = Object.values(page.state().previews.made).flatMap(({ reason }) => reason ?? []);
-  assert.match(reasons[0], /VAE/i);
-  assert.match(reasons[1], /other sizes.*Tiny emoji SD/);
+  const { previews, look } = page.state();
+  const passed = passedOver(previews, look.folder.rows).map(({ path, reason }) => `${path}: ${reason}`);
+  assert.match(passed[0], /^b.*VAE/i);
+  assert.match(passed[1], /^c.*other sizes.*Tiny emoji SD/);
 });
 
 it("the user's own images go first, and the previews go on after them", async () => {

@@ -1,7 +1,7 @@
 /** A report and the images of this visit -> what a card says of a LoRA. Pure. */
 
-import { formatBytes, formatValues } from "../core/format.js";
-import { lanes } from "../inspect/map.js";
+import { formatBytes, formatNumber, formatValues } from "../core/format.js";
+import { LIMITS, lanes } from "../inspect/map.js";
 import { sameRecipe } from "../recipe.js";
 import { familyName, language, say, t, word } from "../words.js";
 
@@ -15,7 +15,8 @@ import { familyName, language, say, t, word } from "../words.js";
  *   name: string, kind: string, verdict: string, facts: [name: string, value: string][], words: string[],
  *   works: string,
  *   strips: import("../inspect/map.js").Strip[], pair: Picture[], series: Picture[], recipe: string, made: string,
- * }} Card `pair`: without and with the LoRA; `series`: more of the same grid
+ *   smooth: boolean,
+ * }} Card `pair`: without and with the LoRA; `series`: more of the same grid; `smooth`: images are drawn so
  */
 
 /** Trigger words, and images of a series, that a card has room for. */
@@ -41,6 +42,7 @@ export function cardOf(state, report, date) {
     series: seriesOf(state, report.sha256),
     recipe: pair.length ? t("card.recipe", { prompt: pair[0].recipe.prompt, seed: String(pair[0].recipe.seed) }) : "",
     made: t("card.made", { date }),
+    smooth: state.smooth,
   };
 }
 
@@ -110,4 +112,13 @@ function seriesOf({ grid }, sha256) {
     return [{ image: cell.image, caption, own: isOf(cell, sha256) }];
   });
   return pictures.some(({ own }) => own) && pictures.length > 1 ? pictures.slice(0, MOST_IMAGES) : [];
+}
+
+/** What the colours of the map mean, from weak to strong. */
+export function legendOf() {
+  const percent = (/** @type {number} */ limit) => formatNumber(100 * limit);
+  return [
+    ...LIMITS.map((limit) => t("map.under", { percent: percent(limit) })),
+    t("map.and_more", { percent: percent(LIMITS[LIMITS.length - 1]) }),
+  ];
 }

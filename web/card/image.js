@@ -1,6 +1,7 @@
 /** A card -> one PNG. */
 
 import { step } from "../inspect/map.js";
+import { legendOf } from "./content.js";
 import { bitmap, font } from "../gallery/grid-image.js";
 import { t, word } from "../words.js";
 
@@ -124,17 +125,18 @@ function drawn(card, pen) {
   }
   if (card.pair.length) {
     pen.skip(GAP);
-    pictures(card.pair, Math.min(card.pair.length, 2), pen);
+    pictures(card.pair, Math.min(card.pair.length, 2), card.smooth, pen);
     pen.text(card.recipe, { size: 17, colour: COLOURS.muted });
   }
   if (card.series.length) {
     pen.skip(GAP);
-    pictures(card.series, Math.min(card.series.length, 4), pen);
+    pictures(card.series, Math.min(card.series.length, 4), card.smooth, pen);
   }
   if (card.strips.length) {
     pen.skip(GAP);
     pen.text(t("map.title"), { size: 24, weight: 600 });
     for (const strip of card.strips) map(strip, pen);
+    legend(pen);
   }
   pen.skip(GAP);
   pen.text(card.made, { size: 17, colour: COLOURS.muted });
@@ -185,8 +187,8 @@ function chips(words, pen) {
   pen.skip(high);
 }
 
-/** @param {Picture[]} list @param {number} columns @param {Pen} pen */
-function pictures(list, columns, pen) {
+/** @param {Picture[]} list @param {number} columns @param {boolean} smooth @param {Pen} pen */
+function pictures(list, columns, smooth, pen) {
   const gap = 16;
   const wide = Math.min(520, (ROOM - gap * (columns - 1)) / columns);
   for (let at = 0; at < list.length; at += columns) {
@@ -195,7 +197,8 @@ function pictures(list, columns, pen) {
     pen.part((context) => {
       row.forEach(({ image, caption }, column) => {
         const x = MARGIN + column * (wide + gap);
-        context.imageSmoothingEnabled = image.width > wide;
+        context.imageSmoothingEnabled = smooth || image.width > wide;
+        context.imageSmoothingQuality = "high";
         context.drawImage(bitmap(image), x, pen.y, wide, (wide * image.height) / image.width);
         context.fillStyle = COLOURS.text;
         context.font = font(18);
@@ -203,6 +206,23 @@ function pictures(list, columns, pen) {
       });
     }, high + 36);
   }
+}
+
+/** @param {Pen} pen */
+function legend(pen) {
+  const [size, high, key] = [14, 24, 16];
+  pen.text(t("map.change"), { size, colour: COLOURS.muted });
+  pen.part((context) => {
+    let x = MARGIN;
+    context.font = font(size);
+    for (const [at, text] of legendOf().entries()) {
+      context.fillStyle = STEPS[at + 1];
+      context.fillRect(x, pen.y + (high - 12) / 2, key, 12);
+      context.fillStyle = COLOURS.muted;
+      context.fillText(text, x + key + 6, pen.y + high / 2);
+      x += key + 24 + context.measureText(text).width;
+    }
+  }, high);
 }
 
 /**

@@ -3,6 +3,7 @@
 import { filePage } from "../inspect/export.js";
 import { step } from "../inspect/map.js";
 import { t, word } from "../words.js";
+import { legendOf } from "./content.js";
 import { COLOURS, STEPS } from "./image.js";
 
 /** @typedef {import("./content.js").Card} Card */
@@ -29,7 +30,10 @@ dd { margin: 0; font-weight: 600; overflow-wrap: anywhere; }
 .pair { grid-template-columns: repeat(auto-fit, minmax(min(100%, 14rem), 26rem)); }
 figure { margin: 0; }
 img { display: block; width: 100%; height: auto; border-radius: 8px; }
-img.small { image-rendering: pixelated; }
+img.pixels { image-rendering: pixelated; }
+.legend { display: flex; flex-wrap: wrap; gap: 0.25rem 1rem; }
+.key::before { content: ""; display: inline-block; width: 16px; height: 11px; margin-inline-end: 0.4rem; }
+${STEPS.map((colour, at) => `.key-${at}::before { background: ${colour}; }`).join("\n")}
 .map { overflow-x: auto; }
 .map svg { display: block; min-width: 30rem; width: 100%; height: auto; max-height: 20rem; }
 `;
@@ -58,11 +62,11 @@ export async function cardPage(card) {
           ),
         ]
       : []),
-    ...images(card.pair, "images pair", make),
+    ...images(card.pair, "images pair", card.smooth, make),
     ...(card.recipe ? [make("p", { class: "fine" }, card.recipe)] : []),
-    ...images(card.series, "images", make),
+    ...images(card.series, "images", card.smooth, make),
     ...(card.strips.length
-      ? [make("h2", {}, t("map.title")), ...card.strips.flatMap((strip) => map(strip, page, make))]
+      ? [make("h2", {}, t("map.title")), ...card.strips.flatMap((strip) => map(strip, page, make)), legend(make)]
       : []),
     make("p", { class: "fine" }, card.made),
   ]);
@@ -82,13 +86,15 @@ function maker(page) {
   };
 }
 
-/** @param {import("./content.js").Picture[]} list @param {string} look @param {Make} make */
-function images(list, look, make) {
+/**
+ * @param {import("./content.js").Picture[]} list @param {string} look @param {boolean} smooth @param {Make} make
+ */
+function images(list, look, smooth, make) {
   if (!list.length) return [];
   const figures = list.map(({ image, caption }) => {
     const { png, width, height } = image;
     const src = `data:image/png;base64,${base64(png)}`;
-    const size = { width: String(width), height: String(height), class: width < 200 ? "small" : "" };
+    const size = { width: String(width), height: String(height), class: smooth ? "" : "pixels" };
     return make("figure", {}, [make("img", { src, alt: caption, ...size }), make("figcaption", {}, caption)]);
   });
   return [make("div", { class: look }, figures)];
@@ -100,6 +106,12 @@ function base64(bytes) {
   let text = "";
   for (let at = 0; at < bytes.length; at += piece) text += String.fromCharCode(...bytes.subarray(at, at + piece));
   return btoa(text);
+}
+
+/** @param {Make} make */
+function legend(make) {
+  const keys = legendOf().map((text, at) => make("span", { class: `key key-${at + 1}` }, text));
+  return make("p", { class: "fine legend" }, [make("span", {}, t("map.change")), ...keys]);
 }
 
 /** @param {Card["strips"][number]} strip @param {Document} page @param {Make} make @returns {Element[]} */

@@ -41,19 +41,26 @@ export function formFor(form, { strength, ...previews }, words) {
 }
 
 /**
- * Why a file gets no preview with the open model; "" if it does.
+ * Why a file gets no preview with the open model; null if it does.
  * @param {State} state @param {import("../engine/types.d.ts").Report} report
- * @returns {import("../engine/types.d.ts").Sentence | string}
+ * @returns {import("../types.d.ts").PreviewReason | null}
  */
 export function reasonAgainst(state, report) {
-  if (report.kind !== "adapter") return t("previews.no_adapter", { kind: word("kind", report.kind) });
-  if (refused(report)) return report.verdict;
-  if (fitsModel(state, report)) return "";
-  const { base, demo } = state;
-  // Its family is that of the models whose layers are larger.
-  if (base.chosen === "demo") return t("previews.unfit_demo", { model: demo.catalogue?.name });
-  const model = base.info ? `${base.info.name} (${base.info.label})` : "";
-  return t("previews.unfit", { family: familyName(report.base), model });
+  const { kind, verdict, base } = report;
+  if (kind !== "adapter") return { is: "kind", kind };
+  if (refused(report)) return { is: "refused", verdict };
+  if (fitsModel(state, report)) return null;
+  const { info, chosen } = state.base;
+  return { is: "unfit", base, model: info ? `${info.name} (${info.label})` : "", demo: chosen === "demo" };
+}
+
+/** @param {import("../types.d.ts").PreviewReason} reason */
+function reasonText(reason) {
+  if (reason.is === "kind") return t("previews.no_adapter", { kind: word("kind", reason.kind) });
+  if (reason.is === "refused") return say(reason.verdict);
+  const { base, model, demo } = reason;
+  // The demo's family says nothing: its layers are smaller than those of the models of that family.
+  return demo ? t("previews.unfit_demo", { model }) : t("previews.unfit", { family: familyName(base), model });
 }
 
 /** "styles/cat.safetensors" -> "styles/cat". @param {string} path */
@@ -88,7 +95,7 @@ export function countsOf({ ids, made }) {
 export function passedOver({ made }, rows) {
   return rows.flatMap(({ id, path }) => {
     const preview = made[id];
-    if (preview?.status === "skipped") return [{ path, reason: say(preview.reason) }];
+    if (preview?.status === "skipped") return [{ path, reason: reasonText(preview.reason) }];
     if (preview?.status === "failed") return [{ path, reason: say(preview.error.sentence ?? preview.error.message) }];
     return [];
   });

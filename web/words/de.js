@@ -1264,7 +1264,8 @@ export default {
   "merge_says.slerp": "Führt von der Richtung der ersten Datei zu der der zweiten, ohne dazwischen an Stärke zu verlieren.",
   "merge_says.blocks": "Nimmt jeden Block ganz aus einer Datei.",
   "preview.conflicts": { one: "{n} der gemeinsamen Layer zieht in entgegengesetzte Richtungen; im Mittel haben {percent} der Elemente entgegengesetzte Vorzeichen (die Hälfte bei Dateien, die nichts miteinander zu tun haben)", other: "{n} der gemeinsamen Layer ziehen in entgegengesetzte Richtungen; im Mittel haben {percent} der Elemente entgegengesetzte Vorzeichen (die Hälfte bei Dateien, die nichts miteinander zu tun haben)" },
-  "preview.conflict": "{path}: Kosinus {cosine}, entgegengesetzte Vorzeichen {percent}",
+  "preview.conflict_table": "Konflikte nach Layern",
+  "preview.opposite": "Entgegengesetzte Vorzeichen",
   "preview.kept_at_end": "Wie viel ein Rang behält, steht fest, wenn die Datei erstellt ist.",
   "change.kept": "{percent} der Energie dessen, was die Methode übrig lässt, bleibt erhalten.",
 

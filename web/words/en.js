@@ -1263,7 +1263,8 @@ export default {
   "merge_says.slerp": "Goes from the direction of the first file to that of the second without losing strength in between.",
   "merge_says.blocks": "Takes each block whole from one file.",
   "preview.conflicts": { one: "{n} of the shared layers pulls in opposite directions; on average, {percent} of the elements have opposite signs (half of them in unrelated files)", other: "{n} of the shared layers pull in opposite directions; on average, {percent} of the elements have opposite signs (half of them in unrelated files)" },
-  "preview.conflict": "{path}: cosine {cosine}, opposite signs {percent}",
+  "preview.conflict_table": "Conflicts by layer",
+  "preview.opposite": "Opposite signs",
   "preview.kept_at_end": "How much a rank keeps is known when the file is created.",
   "change.kept": "{percent} of the energy of what the method leaves is kept.",
 

@@ -1261,7 +1261,8 @@ export default {
   "merge_says.slerp": "从第一个文件的方向转到第二个文件的方向，中间不损失强度。",
   "merge_says.blocks": "每个块完整取自一个文件。",
   "preview.conflicts": "{n} 个共有层的方向相反；平均有 {percent} 的元素符号相反（无关的文件为一半）",
-  "preview.conflict": "{path}：余弦 {cosine}，符号相反 {percent}",
+  "preview.conflict_table": "各层的冲突",
+  "preview.opposite": "符号相反",
   "preview.kept_at_end": "某个秩能保留多少，在创建文件后才知道。",
   "change.kept": "保留了该方法所留部分能量的 {percent}。",
 
