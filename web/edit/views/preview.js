@@ -155,18 +155,18 @@ function conflictsView(conflicts) {
         <table>
           <thead>
             <tr>
-              <th scope="col">${t("table.layer")}</th>
               <th scope="col" class="numeric">${t("series_column.cosine")}</th>
               <th scope="col" class="numeric">${t("preview.opposite")}</th>
+              <th scope="col">${t("table.layer")}</th>
             </tr>
           </thead>
           <tbody>
             ${conflicts.slice(0, FIRST).map(
               ({ path, cosine, opposite }) =>
                 html`<tr>
-                  <th scope="row"><code>${path}</code></th>
                   <td class="numeric">${cosine === null ? "–" : formatFixed(cosine, 3).replace("-", "−")}</td>
                   <td class="numeric">${percent(opposite)}</td>
+                  <th scope="row"><code>${path}</code></th>
                 </tr>`,
             )}
           </tbody>
