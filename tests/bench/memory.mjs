@@ -23,10 +23,19 @@ export async function watch(browser) {
       return null;
     }
   };
+  /** Processor time of the process so far, in ms: Linux counts hundredths of a second. */
+  const worked = () => {
+    const [, fields] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(/\) /);
+    const [user, system] = fields.split(' ').slice(11, 13).map(Number);
+    return 10 * (user + system);
+  };
   const idle = used();
+  const began = idle === null ? 0 : worked();
   let most = idle;
   const timer = setInterval(() => (most = Math.max(most, used() ?? 0)), 50);
   return {
+    /** Processor time since the beginning, in ms; null without /proc. */
+    worked: () => (idle === null ? null : worked() - began),
     stop() {
       clearInterval(timer);
       return idle === null ? null : most - idle;

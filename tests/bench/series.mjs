@@ -3,8 +3,8 @@
  *
  *     python tests/make/series_large.py FOLDER 40 && node tests/bench/series.mjs FOLDER
  *
- * prints the seconds from the choice of the files to the table, the first chart and the last number, and the peak memory of
- * the page's process above idle. CHROME_PATH names the browser, as in the tests.
+ * prints the seconds from the choice of the files to the table, the first chart and the last number, the processor time
+ * of the page's process until then, which does not depend on what else the machine does, and its peak memory above idle. CHROME_PATH names the browser, as in the tests.
  */
 import { readdirSync } from 'node:fs';
 import { loadavg } from 'node:os';
@@ -44,8 +44,11 @@ try {
   await page.setInputFiles('#file-picker', paths);
   await page.waitForFunction(() => 'read' in globalThis.marks);
   const marks = await page.evaluate(() => globalThis.marks);
+  const processor = memory.worked() / 1000;
   const megabytes = Math.round(memory.stop() / 1e6);
-  console.log(JSON.stringify({ files: paths.length, ...marks, megabytes, load: [before, loadavg()[0]], errors }));
+  console.log(
+    JSON.stringify({ files: paths.length, ...marks, processor, megabytes, load: [before, loadavg()[0]], errors }),
+  );
 } finally {
   await app.close();
 }

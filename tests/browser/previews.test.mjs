@@ -157,3 +157,47 @@ it('a reload loses none, and German, the keyboard and a narrow window do', async
   assert.match(await page.getByTestId('previews').innerText(), /6 erzeugt, 2 ausgelassen, 0 fehlgeschlagen/);
   assert.deepEqual(errors, []);
 });
+
+it('a folder is opened again after a reload, and its images are written into it', async () => {
+  const { page, errors } = await openDemo(site);
+  // The browser's own disk space stands for a folder of the user's: its handles are of the same kind.
+  await page.evaluate(async (names) => {
+    const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('loras', { create: true });
+    const below = await folder.getDirectoryHandle('below', { create: true });
+    const files = [];
+    for (const [at, name] of names.entries()) {
+      const handle = await (at ? folder : below).getFileHandle(name, { create: true });
+      await (await fetch(`/tests/golden/series/${name}`)).body.pipeTo(await handle.createWritable());
+      files.push({ path: at ? name : `below/${name}`, file: await handle.getFile() });
+    }
+    const folders = [{ name: 'loras', files, handle: folder }];
+    const detail = { files: [], handles: [], folders, place: '' };
+    document.querySelector('drop-zone').dispatchEvent(new CustomEvent('files', { detail }));
+  }, RUN);
+  await page.waitForSelector('[data-testid=folder][data-done=yes]');
+  await page.click('#previews-open');
+  await page.waitForSelector('[data-testid=previews]');
+  await enter(page, { 'previews-steps': 1, 'previews-guidance': 1 });
+  await page.click('#previews-start');
+  await images(page).first().waitFor(PATIENCE);
+  await page.reload();
+  await page.locator('[data-kind=previews]', { hasText: 'Previews of loras' }).waitFor();
+  await page.click('#previews-resume');
+  await status(page, 'made');
+  assert.equal(await images(page).count(), RUN.length);
+  assert.equal(await page.locator('[data-kind=previews]').count(), 0);
+  await page.click('#previews-folder');
+  await page.getByTestId('previews-saved').waitFor();
+  assert.equal(await page.getByTestId('previews-saved').innerText(), '6 images saved in loras.');
+  const there = await page.evaluate(async () => {
+    const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('loras');
+    const below = await folder.getDirectoryHandle('below');
+    await folder.getFileHandle('rings-000002.preview.png');
+    return (await (await below.getFileHandle('rings-000001.preview.png')).getFile()).size;
+  });
+  assert.ok(there > 500, `${there} bytes`);
+  await page.reload();
+  await page.waitForSelector('#try-demo');
+  assert.equal(await page.locator('[data-kind=previews]').count(), 0, 'what is saved is not asked for');
+  assert.deepEqual(errors, []);
+});

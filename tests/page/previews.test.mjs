@@ -114,6 +114,18 @@ it("the user's own images go first, and the previews go on after them", async ()
   assert.equal(args.recipe.adapters[0].name, 'a.safetensors', 'the one that gave way is drawn anew');
 });
 
+it('what is changed in the form meanwhile is not for them', async () => {
+  const page = await withTable();
+  page.send({ type: 'previews/start' });
+  const first = await page.engine.waiting('generate');
+  page.send({ type: 'form/changed', change: { sampler: 'euler', negative: 'blurry', clipSkip: 2 } });
+  first.answer(image());
+  await page.until('one', () => drawnOf(page) === 1);
+  const { args } = await page.engine.waiting('generate');
+  const without = ({ adapters, prompt, ...recipe }) => recipe;
+  assert.deepEqual(without(args.recipe), without(first.args.recipe));
+});
+
 it('a cancelled run goes on where it stopped', async () => {
   const page = await withTable();
   page.send({ type: 'previews/start' });

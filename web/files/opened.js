@@ -14,6 +14,9 @@ let count = 0;
 
 /** @typedef {{ name: string, handle: FileSystemDirectoryHandle | null }} Root */
 
+/** @type {Root} */
+const NO_ROOT = { name: "", handle: null };
+
 /** Files of a folder: it can be written to later. @param {string[]} ids @param {Root} root */
 export function keepRoot(ids, root) {
   for (const id of ids) roots.set(id, root);
@@ -21,7 +24,7 @@ export function keepRoot(ids, root) {
 
 /** The folder of a file; one without a name for a file that was opened by itself. @param {string} id @returns {Root} */
 export function rootOf(id) {
-  return roots.get(id) ?? { name: "", handle: null };
+  return roots.get(id) ?? NO_ROOT;
 }
 
 /**

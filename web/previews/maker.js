@@ -26,10 +26,12 @@ import { forgetAll, keepImage, keepOnly, keepRun, keptImage, leftRun } from "./s
  * }} World
  */
 /**
- * What is asked for: `model` is the key of the model, "" before it is open.
- * @typedef {{ form: import("../types.d.ts").PreviewForm, all: FolderRow[], model: { key: string } }} Wish
+ * What is asked for: `model` is the key of the model and `page` the form with its styles, once the model is open.
+ * @typedef {{
+ *   form: import("../types.d.ts").PreviewForm, all: FolderRow[], model: string,
+ *   page: Pick<State, "form" | "templates"> | null,
+ * }} Wish
  */
-/** @typedef {{ form: import("../types.d.ts").PreviewForm, cause: string }} Asked */
 
 /** Failures in a row that are no longer the files' own. */
 const MOST_FAILURES = 3;
@@ -104,11 +106,12 @@ export class PreviewMaker {
     if (!look.folder || !previews) return;
     const all = folderRows(look.folder);
     const { form } = previews;
-    const model = { key: "" };
+    /** @type {Wish} */
+    const wish = { form, all, model: "", page: null };
     const job = jobs.start({
       ...{ lane: "gpu", kind: "previews", name: t("n.file", { n: all.length }), same: "replace" },
       ...{ priority: -1, yields: "resumes" },
-      run: (signal, progress) => this.#run({ form, all, model }, signal, progress),
+      run: (signal, progress) => this.#run(wish, signal, progress),
     });
     const end = (
       /** @type {"stopped" | "made"} */ status,
@@ -133,7 +136,9 @@ export class PreviewMaker {
     const { model, send, getState } = this.#world;
     this.#hold(wish);
     await orAbort(signal, model.open());
-    wish.model.key = modelKey(getState());
+    wish.model = modelKey(getState());
+    // What is changed in the form while they are made is for the user's own images.
+    wish.page ??= { form: getState().form, templates: getState().templates };
     const cause = await this.#begin(wish);
     let failures = 0;
     for (const row of wish.all) {
@@ -141,7 +146,7 @@ export class PreviewMaker {
       if (before && before.status !== "failed") continue;
       signal.throwIfAborted();
       this.#hold(wish);
-      const preview = await this.#made({ form: wish.form, cause }, row, signal);
+      const preview = await this.#made(wish, cause, row, signal);
       const seconds = this.#seconds.reduce((sum, each) => sum + each, 0) / this.#seconds.length || null;
       send({ type: "previews/made", id: row.id, preview, seconds });
       failures = preview.status === "failed" ? failures + 1 : 0;
@@ -152,7 +157,7 @@ export class PreviewMaker {
 
   /** With another model the images would be of another kind. @param {Wish} wish */
   #hold({ model }) {
-    if (model.key && model.key !== modelKey(this.#world.getState()))
+    if (model && model !== modelKey(this.#world.getState()))
       throw { kind: "model", message: t("previews.model_changed") };
   }
 
@@ -162,9 +167,9 @@ export class PreviewMaker {
    */
   async #begin(wish) {
     const { form, all } = wish;
-    const { send, getState } = this.#world;
-    const state = getState();
-    const plain = plainRecipe({ ...state, form: formFor(state.form, form, ""), start: null, mask: null });
+    const { send } = this.#world;
+    const state = this.#stateFor(wish, "");
+    const plain = plainRecipe(state);
     const { chosen, fill } = state.templates;
     const cause = JSON.stringify([form, plain, state.base.info?.fingerprint, deviceOf(state), chosen, fill]);
     const resumed = this.#resumed;
@@ -192,20 +197,32 @@ export class PreviewMaker {
     return done / Math.max(1, all.length);
   }
 
-  /** @param {Asked} asked @param {FolderRow} row @param {AbortSignal} signal @returns {Promise<LoraPreview>} */
-  async #made(asked, row, signal) {
+  /**
+   * The page's state with the form for a file of these trigger words.
+   * @param {Wish} wish @param {string} words @returns {State}
+   */
+  #stateFor({ form, page }, words) {
+    const state = { ...this.#world.getState(), ...page };
+    return { ...state, form: formFor(state.form, form, words), start: null, mask: null };
+  }
+
+  /**
+   * @param {Wish} wish @param {string} cause @param {FolderRow} row @param {AbortSignal} signal
+   * @returns {Promise<LoraPreview>}
+   */
+  async #made(wish, cause, row, signal) {
     const file = fileOf(row.id);
     if (!file || row.error)
       return { status: "failed", error: row.error ?? { kind: "gone", message: t("previews.gone") } };
     try {
-      const kept = await keptImage(asked.cause, row.path, file);
+      const kept = await keptImage(cause, row.path, file);
       if (kept) return this.#shown(row.id, kept);
       const why = reasonAgainst(this.#world.getState(), await this.#world.inspector.header({ file, ...configOf(row) }));
       if (why) return { status: "skipped", reason: why };
       const started = performance.now();
-      const image = await this.#drawn(asked, row, file, signal);
+      const image = await this.#drawn(wish, row, file, signal);
       this.#seconds.push((performance.now() - started) / 1000);
-      await keepImage(asked.cause, row.path, file, image);
+      await keepImage(cause, row.path, file, image);
       return this.#shown(row.id, image);
     } catch (thrown) {
       if (isCancelled(thrown) || signal.aborted || asError(thrown).kind === "crashed") throw thrown;
@@ -220,16 +237,15 @@ export class PreviewMaker {
     return { status: "made", url };
   }
 
-  /** @param {Asked} asked @param {FolderRow} row @param {File} file @param {AbortSignal} signal */
-  async #drawn({ form }, { path, summary, id }, file, signal) {
-    const { engine, getState } = this.#world;
+  /** @param {Wish} wish @param {FolderRow} row @param {File} file @param {AbortSignal} signal */
+  async #drawn(wish, { path, summary, id }, file, signal) {
+    const { engine } = this.#world;
     const { sha256, autoV3 } = await hashesOf(file, signal);
     const place = keptOf(id);
     if (place && !engine.known.has(sha256)) await engine.remember(sha256, place);
-    const own = formFor(getState().form, form, summary?.trigger_words ?? "");
-    const state = await this.#filled({ ...getState(), form: own, start: null, mask: null });
+    const state = await this.#filled(this.#stateFor(wish, summary?.trigger_words ?? ""));
     const plain = plainRecipe(state);
-    const adapter = { name: path.split("/").at(-1) ?? path, sha256, strength: form.strength };
+    const adapter = { name: path.split("/").at(-1) ?? path, sha256, strength: wish.form.strength };
     const recipe = stackedRecipe(state, plain, [{ ...adapter, ...(autoV3 && { hash: autoV3 }) }]);
     await rememberCalled(engine, state, plain);
     const { png } = await onAbort(

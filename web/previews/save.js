@@ -25,18 +25,24 @@ export async function saveZip(images) {
 }
 
 /**
- * Into the folder that the files came from, or one that the user picks.
+ * Into the folders that the files came from, or one that the user picks.
  * @param {Made[]} images
  * @returns {Promise<Saved | null>} null if the dialogue was closed
  */
 export async function saveInto(images) {
-  const root = rootOf(images[0].id);
-  const folder = (root.handle && (await writable(root.handle))) || (await pickWritable());
-  if (!folder) return null;
-  let there = 0;
-  for (const { path, image } of images)
-    if (!(await writeNew(folder, previewName(pathWithin(path, root.name)), image))) there++;
-  return { n: images.length - there, there, folder: folder.name, embedded: false };
+  /** @type {FileSystemDirectoryHandle | null} */
+  let picked = null;
+  let [n, there] = [0, 0];
+  const names = new Set();
+  for (const [root, group] of Map.groupBy(images, ({ id }) => rootOf(id))) {
+    const folder = (root.handle && (await writable(root.handle))) ?? (picked ??= await pickWritable());
+    if (!folder) break;
+    names.add(folder.name);
+    for (const { path, image } of group)
+      if (await writeNew(folder, previewName(pathWithin(path, root.name)), image)) n++;
+      else there++;
+  }
+  return names.size ? { n, there, folder: [...names].join(", "), embedded: false } : null;
 }
 
 /**
@@ -50,10 +56,11 @@ export async function saveEmbedded(world, images) {
   if (!("showDirectoryPicker" in window)) return zipped(world, fit);
   const folder = await pickWritable();
   if (!folder) return null;
-  const { name } = rootOf(images[0].id);
+  const single = new Set(fit.map(({ id }) => rootOf(id))).size === 1;
+  const { name } = rootOf(fit[0].id);
   let [n, there] = [0, 0];
   for await (const { path, file } of copies(world, fit)) {
-    const own = pathWithin(path, name);
+    const own = single ? pathWithin(path, name) : path;
     const free = (await isThere(folder, own)) ? copyName(own) : own;
     if (await writeNew(folder, free, file)) n++;
     else there++;
