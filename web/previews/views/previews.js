@@ -167,18 +167,25 @@ function passedView(previews, rows) {
 /** @param {Previews} previews @param {Send} send */
 function saveView(previews, send) {
   if (!countsOf(previews).made) return nothing;
-  const button = (/** @type {"zip" | "folder" | "embedded"} */ as) =>
+  const button = (
+    /** @type {"zip" | "folder" | "embedded"} */ as,
+    /** @type {string} */ name,
+    /** @type {string} */ says,
+  ) =>
     html`<button
       class="button small"
       type="button"
       id="previews-${as}"
-      title=${t(`previews.${as}_says`)}
+      title=${says}
       @click=${() => send({ type: "previews/save", as })}
     >
-      ${download} ${t(`previews.${as}`)}
+      ${download} ${name}
     </button>`;
+  const writes = "showDirectoryPicker" in window;
   return html`<p class="made-actions">
-      ${button("zip")} ${"showDirectoryPicker" in window ? button("folder") : nothing} ${button("embedded")}
+      ${button("zip", t("previews.zip"), t("previews.zip_says"))}
+      ${writes ? button("folder", t("previews.folder"), t("previews.folder_says")) : nothing}
+      ${button("embedded", t("previews.embedded"), t("previews.embedded_says"))}
     </p>
     <p class="fine">${t("previews.names")}</p>`;
 }
