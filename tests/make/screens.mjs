@@ -135,6 +135,13 @@ const STATES = {
     const page = await plotOfLoras();
     await page.click('#vote-start');
     for (const choice of ['left', 'same', 'left']) await page.click(`#vote-${choice}`);
+    for (const [id, name] of [
+      ['download-grid', 'plot.png'],
+      ['animate-grid', 'plot.gif'],
+    ]) {
+      const [download] = await Promise.all([page.waitForEvent('download'), page.click(`#${id}`)]);
+      await download.saveAs(`${folder}/${name}`);
+    }
     return [page, '#grid'];
   },
   conflicts: async () => {

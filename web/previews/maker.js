@@ -6,7 +6,7 @@ import { fileOf, keptOf, rootOf } from "../files/opened.js";
 import { folderRows } from "../files/folder.js";
 import { rememberCalled } from "../generate/called.js";
 import { reopenedFolder } from "../library/handles.js";
-import { deviceOf, modelKey, plainRecipe, stackedRecipe } from "../recipe.js";
+import { deviceOf, modelKey, plainRecipe } from "../recipe.js";
 import { fillers } from "../templates/lazy.js";
 import { t } from "../words.js";
 import { hashesOf } from "./hashes.js";
@@ -246,7 +246,7 @@ export class PreviewMaker {
     const state = await this.#filled(this.#stateFor(wish, summary?.trigger_words ?? ""));
     const plain = plainRecipe(state);
     const adapter = { name: path.split("/").at(-1) ?? path, sha256, strength: wish.form.strength };
-    const recipe = stackedRecipe(state, plain, [{ ...adapter, ...(autoV3 && { hash: autoV3 }) }]);
+    const recipe = { ...plain, adapters: [{ ...adapter, ...(autoV3 && { hash: autoV3 }) }] };
     await rememberCalled(engine, state, plain);
     const { png } = await onAbort(
       signal,

@@ -15,7 +15,8 @@ export const TRIGGER = "{trigger}";
 export function firstForm({ form }) {
   const { prompt, negative, seed, steps, guidance, width, height } = form;
   const named = prompt.includes(TRIGGER) ? prompt : [TRIGGER, prompt].filter(Boolean).join(", ");
-  return { prompt: named, negative, seed: Math.max(0, Number(seed)), steps, guidance, width, height, strength: 1 };
+  const kept = Number.isSafeInteger(Number(seed)) ? Math.max(0, Number(seed)) : 0;
+  return { prompt: named, negative, seed: kept, steps, guidance, width, height, strength: 1 };
 }
 
 /**

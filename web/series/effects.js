@@ -12,8 +12,9 @@ import { unfold } from "../world.js";
 /** @typedef {import("../types.d.ts").Action} Action */
 /** @typedef {import("../engine/types.d.ts").SeriesLayer} Layer */
 
-/** Milliseconds between two summaries: each takes the worker some time. */
+/** Milliseconds between two summaries, and how many times as long as the last one: the worker could measure instead. */
 const PAUSE = 1000;
+const TIMES = 20;
 
 /** What finds and measures training runs. */
 export class TrainingRuns {
@@ -121,17 +122,20 @@ export class TrainingRuns {
     /** @type {Layer[]} */
     const layers = [];
     this.#layers = layers;
-    let [told, done] = [-Infinity, 0];
+    let [next, done] = [-Infinity, 0];
     const tell = async () => {
-      told = performance.now();
+      const began = performance.now();
+      next = Infinity;
       const summary = await this.#inspector.summarizeSeries(run.files, layers);
+      const now = performance.now();
+      next = now + Math.max(PAUSE, TIMES * (now - began));
       if (this.#layers === layers) this.#send({ type: "series/summarized", summary, done });
     };
     await this.#readers.series(places, (measured, share) => {
       layers.push(...measured);
       done = share;
       progress(done);
-      if (performance.now() - told > PAUSE) tell().catch(() => {}); // the summary at the end tells what went wrong
+      if (performance.now() > next) tell().catch(() => {}); // the summary at the end tells what went wrong
     });
     await tell();
   }

@@ -4,7 +4,6 @@ import { html, nothing } from "lit-html";
 import { formatSeconds } from "../../core/format.js";
 import { folderRows } from "../../files/folder.js";
 import { sizeStep } from "../../select.js";
-import { MOST_SEED } from "../../generate/seed.js";
 import { numberField, textInto } from "../../ui/fields.js";
 import { cross, download } from "../../ui/icons.js";
 import { messageView } from "../../ui/message.js";
@@ -67,7 +66,7 @@ function formView(state, { form, status }, send) {
   const step = sizeStep(state);
   const numbers = /** @type {const} */ ([
     ["strength", { min: -4, max: 4, step: 0.05, mode: "decimal" }],
-    ["seed", { min: 0, max: MOST_SEED, step: 1 }],
+    ["seed", { min: 0, max: Number.MAX_SAFE_INTEGER, step: 1 }],
     ["steps", { min: 1, max: 150, step: 1 }],
     ["guidance", { min: 0, max: 30, step: 0.5, mode: "decimal" }],
     // The demo is always drawn at its own size.
