@@ -78,7 +78,7 @@ export function ranking(count, votes) {
 }
 
 /** Strengths nearer than this are the same. */
-const SAME = 1e-9;
+const SAME = 1e-6;
 
 /**
  * The columns in the first place: several if they are equally strong.
