@@ -4,6 +4,7 @@ import { App } from "./app/effects.js";
 import { Messages } from "./app/messages.js";
 import { Session } from "./app/session.js";
 import { Bench } from "./bench/effects.js";
+import { Cards } from "./card/effects.js";
 import { Jobs } from "./core/jobs.js";
 import { Demo } from "./demo/effects.js";
 import { Devices } from "./device/effects.js";
@@ -13,6 +14,7 @@ import { BaseModel } from "./generate/model.js";
 import { Runner } from "./generate/run.js";
 import { Looking } from "./inspect/effects.js";
 import { Library } from "./library/effects.js";
+import { Previews } from "./previews/effects.js";
 import { TrainingRuns } from "./series/effects.js";
 import { Links } from "./share/effects.js";
 import { Templates } from "./templates/effects.js";
@@ -54,13 +56,15 @@ export function createEffects(given) {
     opening,
     demo,
     new Gallery(world),
+    new Cards(world),
     devices,
     model,
     runner,
     app,
     links,
     new Templates(world),
-    new TrainingRuns(world),
+    new TrainingRuns({ ...world, read: (ids) => looking.read(ids) }),
+    new Previews({ ...world, model }),
     new Bench(world),
   ];
   return (action) => {

@@ -14,6 +14,7 @@ import { reduceForm } from "./generate/state.js";
 import { reduceGuide } from "./guide/state.js";
 import { FIRST_LOOK, FIRST_TABLE, reduceLook, reduceReport } from "./inspect/state.js";
 import { FIRST_LIBRARY, reduceLibrary } from "./library/state.js";
+import { reducePreviews } from "./previews/state.js";
 import { reduceSeries } from "./series/state.js";
 import { reduceShare } from "./share/state.js";
 import { NO_TEMPLATES, reduceTemplates } from "./templates/state.js";
@@ -28,6 +29,8 @@ export const initialState = {
   jobs: [],
   look: FIRST_LOOK,
   series: null,
+  previews: null,
+  leftPreviews: null,
   files: [],
   selected: "",
   device: FIRST_DEVICE,
@@ -71,6 +74,7 @@ const REDUCERS = [
   reduceFiles,
   reduceReport,
   reduceSeries,
+  reducePreviews,
   reduceForm,
   reduceTemplates,
   reduceRun,

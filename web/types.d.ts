@@ -27,6 +27,7 @@ import type {
   Report,
   Rng,
   Series,
+  Sentence,
   SeriesSummary,
   Summary,
   Weighing,
@@ -382,7 +383,7 @@ export type FolderTable = { rows: FolderRow[]; sort: FolderSort; descending: boo
 /** A training run among the opened files, with their ids in the run's order. */
 export type TrainingRun = Series & { ids: string[] };
 
-export type SeriesChart = "norm" | "moved" | "part" | "block";
+export type SeriesChart = "norm" | "moved" | "part" | "block" | "loss";
 
 /** The training runs among the opened files, and the numbers of one. */
 export type SeriesState = {
@@ -396,7 +397,47 @@ export type SeriesState = {
   summary: SeriesSummary | null;
   error: EngineError | null;
   chart: SeriesChart;
+  /** What the headers say of the loss, by their keys. */
+  losses: { name: string; values: (number | null)[] }[];
 };
+
+/** How the previews of a folder's LoRAs are generated; everything else is as in the form. */
+export type PreviewForm = Pick<Form, "prompt" | "negative" | "steps" | "guidance" | "width" | "height"> & {
+  seed: number;
+  strength: number;
+};
+
+/** Why a file gets no preview: it is of another kind, broken, or made for another model than the open one. */
+export type PreviewReason =
+  | { is: "kind"; kind: string }
+  | { is: "refused"; verdict: Sentence }
+  | { is: "unfit"; base: Report["base"]; model: string; demo: boolean };
+
+/** A LoRA's preview: the image, why it was passed over, or what went wrong. */
+export type LoraPreview =
+  | { status: "made"; url: string }
+  | { status: "skipped"; reason: PreviewReason }
+  | { status: "failed"; error: EngineError };
+
+/** Preview images of the LoRAs of a folder, all by one recipe. */
+export type Previews = {
+  form: PreviewForm;
+  /** `made`: all that could be made. */
+  status: "idle" | "running" | "stopped" | "made";
+  /** The ids of the files that are to have one. */
+  ids: string[];
+  /** By the files' ids. */
+  made: Record<string, LoraPreview>;
+  /** Seconds of an image, from those that were generated; null before the first. */
+  seconds: number | null;
+  /** Why it stopped, unless the user stopped it. */
+  error: EngineError | null;
+  /** Where they were saved last: how many, and how many were left since a file of their name was there. */
+  saved: { n: number; there: number; folder: string; embedded: boolean } | null;
+};
+
+/** Previews that an earlier visit left. `again`: the browser can open the folder again. */
+export type LeftPreviews = { folder: string; done: number; all: number; again: boolean };
 
 export type FolderSort =
   "file" | "label" | "algorithms" | "rank_high" | "size" | "trigger_words" | "works_in" | "problem";
@@ -519,6 +560,9 @@ export type State = {
   look: Look;
   /** null without a training run among the opened files. */
   series: SeriesState | null;
+  /** null while their panel is closed. */
+  previews: Previews | null;
+  leftPreviews: LeftPreviews | null;
   files: Entry[];
   selected: string;
   device: Device;
@@ -668,15 +712,26 @@ export type Action =
   | { type: "folder/open"; id: string }
   | { type: "folder/save"; as: "csv" | "json" }
   | { type: "folder/closed" }
+  | { type: "previews/open" | "previews/close" | "previews/start" | "previews/stop" }
+  | { type: "previews/resume" | "previews/forget" }
+  | { type: "previews/opened"; form: PreviewForm }
+  | { type: "previews/changed"; change: Partial<PreviewForm> }
+  | { type: "previews/begun"; ids: string[]; anew: boolean }
+  | { type: "previews/made"; id: string; preview: LoraPreview; seconds: number | null }
+  | { type: "previews/ended"; status: "stopped" | "made"; error: EngineError | null }
+  | { type: "previews/save"; as: "zip" | "folder" | "embedded" }
+  | { type: "previews/saved"; saved: NonNullable<Previews["saved"]> }
+  | { type: "previews/left"; left: LeftPreviews | null }
   | { type: "vote/started"; pairs: VotePair[] }
   | { type: "vote/given"; choice: "left" | "right" | "same" }
   | { type: "vote/ended" }
   | { type: "series/found"; runs: TrainingRun[] }
   | { type: "series/chosen"; at: number }
-  | { type: "series/start" | "series/stop" | "series/stopped" | "series/read" | "series/save" }
+  | { type: "series/start" | "series/stop" | "series/stopped" | "series/read" | "series/save" | "series/draw" }
   | { type: "series/summarized"; summary: SeriesSummary; done: number }
   | { type: "series/failed"; error: EngineError }
   | { type: "series/chart"; chart: SeriesChart }
+  | { type: "series/losses"; losses: SeriesState["losses"] }
   | { type: "log/explain"; line: string }
   | { type: "log/explained"; id: string; line: string; answer: LogExplanation | null }
   | { type: "layer/chosen"; path: string }
@@ -748,7 +803,9 @@ export type Action =
   | { type: "grid/started"; grid: Grid }
   | { type: "grid/drawn"; at: number; cell: Omit<Drawing, "id"> }
   | { type: "grid/picked"; at: number }
-  | { type: "grid/download" }
+  | { type: "grid/download" | "grid/animate" }
+  | { type: "card/save"; as: "png" | "html" }
+  | { type: "files/save"; id: string }
   | { type: "link/pending"; link: State["link"] }
   | { type: "link/apply" | "link/forget" }
   | { type: "link/asked"; asked: State["asked"] }

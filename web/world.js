@@ -75,6 +75,14 @@ export function scrollTo(id) {
   onceDrawn(id, (element) => element.scrollIntoView({ block: "start" }));
 }
 
+/** Opens a fold once it is drawn, and scrolls to it. @param {string} id */
+export function unfold(id) {
+  onceDrawn(id, (element) => {
+    /** @type {HTMLDetailsElement} */ (element).open = true;
+    element.scrollIntoView({ block: "start" });
+  });
+}
+
 /** Elements whose text is the words of `data-words`. */
 export const worded = () => /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-words]"));
 

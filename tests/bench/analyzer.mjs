@@ -8,12 +8,13 @@
  * natively with one BLAS thread; set PYTHON to a Python with NumPy.
  */
 import { execFileSync, spawn } from 'node:child_process';
-import { linkSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { linkSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { launch } from '../browser/harness.mjs';
+import { watch } from './memory.mjs';
 
 const [, , tool, ...chosen] = process.argv;
 /** Files: arguments of `bench_analyzer write`, number of rounds, and whether the file is read to its end. */
@@ -102,7 +103,7 @@ async function read(path, whole) {
     new MutationObserver(look).observe(document.body, { subtree: true, childList: true, attributes: true });
   });
   await new Promise((done) => setTimeout(done, SETTLED));
-  const memory = await watch();
+  const memory = await watch(app.browser);
   await page.setInputFiles('#file-picker', path);
   const wanted = whole ? 'read' : 'map';
   await page.waitForFunction((name) => name in globalThis.marks, wanted);
@@ -132,35 +133,6 @@ async function table() {
   await page.context().close();
   for (const path of [file, ...paths]) rmSync(path);
   return ms;
-}
-
-/** Tracks the peak memory of the page's process relative to now; null without /proc. */
-async function watch() {
-  const session = await app.browser.newBrowserCDPSession();
-  const { processInfo } = await session.send('SystemInfo.getProcessInfo');
-  await session.detach();
-  // The page's process is the one that was started last.
-  const pid = Math.max(...processInfo.filter(({ type }) => type === 'renderer').map(({ id }) => id));
-  const used = () => {
-    try {
-      const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-      const kilobytes = ['RssAnon', 'RssShmem'].map((name) =>
-        Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1]),
-      );
-      return 1024 * kilobytes.reduce((sum, value) => sum + value, 0);
-    } catch {
-      return null;
-    }
-  };
-  const idle = used();
-  let most = idle;
-  const timer = setInterval(() => (most = Math.max(most, used() ?? 0)), 50);
-  return {
-    stop() {
-      clearInterval(timer);
-      return idle === null ? null : most - idle;
-    },
-  };
 }
 
 /** Starts NumPy in a separate process: each call computes once and returns the milliseconds; null without NumPy. */

@@ -93,6 +93,36 @@ describe('no serious violation', () => {
     await page.setViewportSize({ width: 390, height: 844 });
     await passes(page, 'images, narrow');
   });
+
+  it('with previews of a folder, a training run, a blind vote and its ranking', async () => {
+    const page = await open();
+    await page.click('#try-demo');
+    await ready(page);
+    const epochs = Array.from(
+      { length: 6 },
+      (_, at) => `golden/series/rings-${String(at + 1).padStart(6, '0')}.safetensors`,
+    );
+    await drop(page, [...epochs, 'golden/upscalers/compact.pth']);
+    await page.waitForSelector('[data-testid=series][data-status=read]');
+    await page.click('#previews-open');
+    await page.fill('#previews-steps', '1');
+    await page.locator('#previews-steps').press('Tab');
+    await page.click('#previews-start');
+    await page.waitForSelector('[data-testid=previews][data-status=made]', PATIENCE);
+    await page.evaluate(() => document.querySelectorAll('details').forEach((details) => (details.open = true)));
+    await passes(page, 'previews');
+    await page.fill('#steps', '1');
+    await page.selectOption('#axis-x', 'lora');
+    for (const [at, chip] of (await page.locator('.axis').first().locator('.chip').all()).entries())
+      if (at < 2 !== ((await chip.getAttribute('aria-pressed')) === 'true')) await chip.click();
+    await page.click('#draw-grid');
+    await page.waitForSelector('#vote-start', PATIENCE);
+    await page.click('#vote-start');
+    await passes(page, 'vote');
+    await page.click('#vote-left');
+    await page.setViewportSize({ width: 390, height: 844 });
+    await passes(page, 'ranking, narrow');
+  });
 });
 
 describe('motion', () => {

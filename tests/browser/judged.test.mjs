@@ -1,6 +1,7 @@
 /** What a grid tells: which block of a LoRA does what, and which LoRA wins a blind vote. */
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
+import { readFile } from 'node:fs/promises';
 import { launch } from './harness.mjs';
 import { finished, openDemo } from './studio.mjs';
 
@@ -56,7 +57,47 @@ it('a blind vote between LoRAs ends with a ranking', async () => {
   await page.click('#vote-same');
   const rows = await page.locator('[data-testid=ranking] tbody tr').allInnerTexts();
   assert.equal(rows.length, 3, `${rows}`);
+  const said = await page.getByTestId('winner').innerText();
+  const [place, name] = rows[0].split('\t');
+  assert.equal(place, '1');
+  assert.ok(said.includes(name.trim()), `${said} is not ${name}`);
+  if (await page.locator('#winner-save').count()) {
+    const [saved] = await Promise.all([page.waitForEvent('download'), page.click('#winner-save')]);
+    assert.match(saved.suggestedFilename(), /\.safetensors$/);
+    await page.click('#winner-use');
+    assert.equal(await page.locator('#run select[id^=lora]').first().inputValue(), `demo:${saved.suggestedFilename()}`);
+  } else assert.match(said, /First together/);
   await page.click('#vote-close');
   assert.equal(await page.locator('.cells').count(), 1);
+  assert.deepEqual(errors, []);
+});
+
+it('the plot is saved as one PNG, and as a GIF with a frame for each LoRA', async () => {
+  const [png] = await Promise.all([page.waitForEvent('download'), page.click('#download-grid')]);
+  assert.match(png.suggestedFilename(), /\.png$/);
+  assert.equal((await readFile(await png.path())).subarray(1, 4).toString(), 'PNG');
+  const [gif] = await Promise.all([page.waitForEvent('download'), page.click('#animate-grid')]);
+  assert.match(gif.suggestedFilename(), /\.gif$/);
+  const bytes = [...(await readFile(await gif.path()))];
+  const decoded = await page.evaluate(async (bytes) => {
+    const decoder = new ImageDecoder({ data: new Uint8Array(bytes), type: 'image/gif' });
+    await decoder.tracks.ready;
+    const { frameCount, repetitionCount } = decoder.tracks.selectedTrack;
+    const frames = [];
+    for (let frameIndex = 0; frameIndex < frameCount; frameIndex++) {
+      const { image } = await decoder.decode({ frameIndex });
+      const context = new OffscreenCanvas(image.displayWidth, image.displayHeight).getContext('2d');
+      context.drawImage(image, 0, 0);
+      const { data } = context.getImageData(0, 40, image.displayWidth, image.displayHeight - 40);
+      frames.push({ microseconds: image.duration, mean: data.reduce((sum, value) => sum + value, 0) / data.length });
+    }
+    return { frames, repetitionCount };
+  }, bytes);
+  assert.deepEqual(
+    decoded.frames.map(({ microseconds }) => microseconds),
+    [700_000, 700_000, 1_600_000],
+  );
+  assert.equal(decoded.repetitionCount, Infinity);
+  assert.equal(new Set(decoded.frames.map(({ mean }) => mean.toFixed(2))).size, 3, 'each LoRA draws another image');
   assert.deepEqual(errors, []);
 });

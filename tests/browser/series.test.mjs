@@ -67,3 +67,47 @@ it('its charts can be chosen, and a row opens the report of its file', async () 
   await reportOf(page, 'rings-000006.safetensors');
   assert.deepEqual(errors, []);
 });
+
+it('its files are the axis of a plot at one click', async () => {
+  const { page, errors } = await openRun();
+  await page.click('#series-draw');
+  await page.waitForSelector('#grid[open]');
+  await page.waitForSelector('#draw-grid[aria-disabled=false]');
+  assert.equal(await page.inputValue('#axis-x'), 'lora');
+  const pressed = await page.locator('.axis').first().locator('.chip[aria-pressed=true]').allInnerTexts();
+  assert.deepEqual(
+    pressed,
+    NAMES.map((name) => name.replace('.safetensors', '')),
+  );
+  assert.match(await page.locator('#draw-grid').innerText(), /12 images/);
+  assert.deepEqual(errors, []);
+});
+
+it('a loss in the headers is a chart', async () => {
+  const { page, errors } = await site.open();
+  await page.waitForSelector('#try-demo');
+  await page.evaluate(
+    async (names) => {
+      const transfer = new DataTransfer();
+      for (const [at, name] of names.entries()) {
+        const bytes = new Uint8Array(await (await fetch(`/tests/golden/series/${name}`)).arrayBuffer());
+        const length = Number(new DataView(bytes.buffer).getBigUint64(0, true));
+        const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)));
+        header.__metadata__.loss = String(0.5 - at / 10);
+        const text = new TextEncoder().encode(JSON.stringify(header));
+        const size = new Uint8Array(8);
+        new DataView(size.buffer).setBigUint64(0, BigInt(text.length), true);
+        transfer.items.add(new File([size, text, bytes.subarray(8 + length)], name));
+      }
+      document.body.dispatchEvent(
+        new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true, composed: true }),
+      );
+    },
+    NAMES.slice(0, 4),
+  );
+  await page.click('[data-chart=loss]');
+  const chart = page.locator('.series-chart svg[role=img]');
+  assert.match(await chart.getAttribute('aria-label'), /loss: 0\.5 to 0\.2\./);
+  assert.equal(await chart.locator('circle').count(), 4);
+  assert.deepEqual(errors, []);
+});

@@ -3,6 +3,7 @@
  * FOLDER/STATE-LANGUAGE-WIDTH-SCHEME.png. CHROME_PATH names the browser, as in the tests.
  */
 import { mkdir } from 'node:fs/promises';
+import { pathToFileURL } from 'node:url';
 import { drop, launch, until } from '../browser/harness.mjs';
 import { PATIENCE, enter, finished, generate, openDemo, reportOf } from '../browser/studio.mjs';
 
@@ -26,7 +27,24 @@ const opened = async (...files) => {
   await reportOf(page, files.at(-1).split('/').at(-1));
   return page;
 };
+/** A training run on the demo model. */
+const EPOCHS = Array.from({ length: 12 }, (_, at) =>
+  at < 11 ? `golden/series/rings-${String(at + 1).padStart(6, '0')}.safetensors` : 'golden/series/rings.safetensors',
+);
 const demo = async () => (await openDemo(site, { steps: 4, guidance: 2 })).page;
+
+/** A plot of three of the demo's LoRAs. */
+const plotOfLoras = async () => {
+  const page = await demo();
+  await page.getByRole('heading', { name: 'X/Y plot' }).click();
+  await page.selectOption('#axis-x', 'lora');
+  for (const [at, chip] of (await page.locator('.axis').first().locator('.chip').all()).entries())
+    if (at < 3 !== ((await chip.getAttribute('aria-pressed')) === 'true')) await chip.click();
+  await page.click('#draw-grid');
+  await page.waitForSelector('[data-testid=run]:not([data-status=idle])', PATIENCE);
+  await finished(page);
+  return page;
+};
 
 /** What there is to see: a page and the part of it that is photographed, all of it if none is named. */
 const STATES = {
@@ -90,6 +108,65 @@ const STATES = {
     await finished(page);
     return [page, '#run'];
   },
+  previews: async () => {
+    const page = await demo();
+    await drop(page, [...EPOCHS.slice(0, 6), 'corpus/files/kohya_lora_r4a1_fp16.safetensors']);
+    await page.waitForSelector('[data-testid=folder][data-done=yes]');
+    await page.click('#previews-open');
+    await page.waitForSelector('[data-testid=previews]');
+    await enter(page, { 'previews-steps': 2 });
+    await page.click('#previews-start');
+    await page.waitForSelector('[data-testid=previews][data-status=made]', PATIENCE);
+    await page.click('[data-testid=previews-passed] summary');
+    return [page, '[data-testid=folder]'];
+  },
+  series: async () => {
+    const page = await demo();
+    await drop(page, EPOCHS);
+    await page.waitForSelector('[data-testid=series][data-status=read]');
+    return [page, '[data-testid=series]'];
+  },
+  vote: async () => {
+    const page = await plotOfLoras();
+    await page.click('#vote-start');
+    return [page, '#grid'];
+  },
+  ranking: async () => {
+    const page = await plotOfLoras();
+    await page.click('#vote-start');
+    for (const choice of ['left', 'same', 'left']) await page.click(`#vote-${choice}`);
+    for (const [id, name] of [
+      ['download-grid', 'plot.png'],
+      ['animate-grid', 'plot.gif'],
+    ]) {
+      const [download] = await Promise.all([page.waitForEvent('download'), page.click(`#${id}`)]);
+      await download.saveAs(`${folder}/${name}`);
+    }
+    return [page, '#grid'];
+  },
+  conflicts: async () => {
+    const page = await opened(
+      'corpus/files/kohya_lora_r4a1_fp16.safetensors',
+      'corpus/files/kohya_alpha_gt_rank_r3a16_fp32.safetensors',
+    );
+    await page.click('[data-kind=merge]');
+    await page.selectOption('#merge-with', { label: 'kohya_lora_r4a1_fp16.safetensors' });
+    await page.selectOption('#merge-method', 'ties');
+    await page.click('#change-plan');
+    await page.waitForSelector('[data-testid=change][data-status=planned]');
+    await page.locator('[data-testid=change] details').evaluateAll((all) => all.forEach((fold) => (fold.open = true)));
+    return [page, '#change'];
+  },
+  card: async () => {
+    const page = await demo();
+    await generate(page);
+    const [download] = await Promise.all([page.waitForEvent('download'), page.click('#card-png')]);
+    await download.saveAs(`${folder}/card.png`);
+    const [file] = await Promise.all([page.waitForEvent('download'), page.click('#card-html')]);
+    await file.saveAs(`${folder}/card.html`);
+    await page.goto(pathToFileURL(`${folder}/card.html`).href);
+    return [page, 'bare'];
+  },
   bench: async () => {
     const { page } = await site.open(undefined);
     await page.evaluate(() => void (location.hash = '#bench'));
@@ -130,10 +207,12 @@ for (const [name, open] of Object.entries(STATES)) {
   for (const [language, width, colorScheme] of VARIANTS) {
     await page.setViewportSize({ width, height: width === 390 ? 844 : 900 });
     await page.emulateMedia({ colorScheme });
-    await page.selectOption('#language', language);
-    await page.waitForFunction((language) => document.documentElement.lang === language, language);
+    if (part !== 'bare') {
+      await page.selectOption('#language', language);
+      await page.waitForFunction((language) => document.documentElement.lang === language, language);
+    }
     const shot = { path: `${folder}/${name}-${language}-${width}-${colorScheme}.png`, animations: 'disabled' };
-    if (part && part !== 'window') await page.locator(part).screenshot(shot);
+    if (part && !['window', 'bare'].includes(part)) await page.locator(part).screenshot(shot);
     else await page.screenshot({ ...shot, fullPage: part !== 'window' });
   }
   await page.context().close();

@@ -4,6 +4,8 @@ import { it } from 'node:test';
 import { file, openPage } from './page.mjs';
 const { editOf, newName, FIRST_CHANGE, FIRST_FORM } = await import('../../web/edit/state.js');
 
+const { lossesOf, metadataOf } = await import('../../web/series/headers.js');
+
 const EPOCHS = [1, 2, 3, 4, 5, 6, 7, 8];
 const run = {
   name: 'cat',
@@ -96,4 +98,26 @@ it('methods of merging become options of the edit', () => {
   const name = (method) =>
     newName('cat.safetensors', { ...FIRST_CHANGE, kind: 'merge', form: { ...FIRST_FORM, method } });
   assert.deepEqual([name('linear'), name('ties')], ['cat.merged.safetensors', 'cat.merged.ties.safetensors']);
+});
+
+it('what headers call a loss, and what differs, is a line of a chart', async () => {
+  const headers = [0.5, 0.4, 0.3].map((loss, at) => ({
+    ss_loss_type: 'l2',
+    ss_masked_loss: 'False',
+    loss_weight: '1',
+    glossary: String(at),
+    training_info: JSON.stringify({ step: 10 * at, loss, note: 'x' }),
+    ...(at !== 1 && { 'avg_loss ': String(loss / 2) }),
+    broken_loss: '{',
+  }));
+  assert.deepEqual(lossesOf(headers), [
+    { name: 'training_info.loss', values: [0.5, 0.4, 0.3] },
+    { name: 'avg_loss ', values: [0.25, null, 0.15] },
+  ]);
+  assert.deepEqual(lossesOf([{}, undefined, { loss: 'nan' }]), []);
+  const text = '{"__metadata__":{"loss":"0.1"}}';
+  const length = new Uint8Array(8);
+  length[0] = text.length;
+  assert.deepEqual(await metadataOf(new File([length, text], 'a.safetensors')), { loss: '0.1' });
+  assert.deepEqual(await metadataOf(file('no-header.pt')), {});
 });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { openPage } from './page.mjs';
-const { pairsOf, ranking, shuffled } = await import('../../web/gallery/tournament.js');
+const { pairsOf, ranking, shuffled, winnersOf } = await import('../../web/gallery/tournament.js');
 
 const tick = (value) => ({ value, label: value });
 const grid = {
@@ -43,6 +43,8 @@ it('the ranking follows the choices', () => {
     3,
     pairsOf(grid).map((pair) => ({ pair, choice: 'same' })),
   );
+  assert.deepEqual(winnersOf(ranked), [2]);
+  assert.deepEqual(winnersOf(tied).sort(), [0, 1, 2], 'all together');
   assert.ok(Math.max(...tied.map(({ strength }) => strength)) < 1.001, 'equal choices, equal strengths');
 });
 

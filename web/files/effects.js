@@ -2,7 +2,17 @@
 
 import { areParameters, pngOfText } from "./paste.js";
 import { adaptersOf, together, withConfig } from "./folder.js";
-import { forget, keepDropped, keepFolder, keepNew, keepRemote, keptImage, newEntry } from "./opened.js";
+import {
+  forget,
+  keepDropped,
+  keepFolder,
+  keepNew,
+  keepRemote,
+  keepRoot,
+  keptImage,
+  newEntry,
+  fileOf,
+} from "./opened.js";
 import { asError } from "../core/errors.js";
 import { imageFile } from "../gallery/save.js";
 import { holdsTexts, isImage } from "../images.js";
@@ -10,7 +20,7 @@ import { pickFiles, pickFolder, remember } from "../library/handles.js";
 import { farModel } from "../remote/model.js";
 import { NOTHING_SAID, restored } from "../share/restore.js";
 import { t } from "../words.js";
-import { focusOn, onPaste, scrollTo } from "../world.js";
+import { download, focusOn, onPaste, scrollTo } from "../world.js";
 
 /** @typedef {import("../types.d.ts").State} State */
 /** @typedef {import("../types.d.ts").Action} Action */
@@ -71,7 +81,13 @@ export class Opening {
       const files = [...rest, ...inside.map(({ file }) => file)];
       return this.#getState().base.lacks ? this.#useParts(files) : files.forEach((file) => this.#useFile(file));
     }
-    const entries = [...keepDropped(await together(rest)), ...keepDropped(await Promise.all(inside.map(withConfig)))];
+    const found = keepDropped(await Promise.all(inside.map(withConfig)));
+    for (const { name, handle = null } of others)
+      keepRoot(
+        found.flatMap(({ id, path }) => (path.startsWith(`${name}/`) ? [id] : [])),
+        { name, handle },
+      );
+    const entries = [...keepDropped(await together(rest)), ...found];
     if (entries.length > MOST_TABS || inside.length > 1) return this.#looking.list(entries);
     const returns = place === "session";
     for (const { id, file } of entries)
@@ -163,6 +179,12 @@ export class Opening {
   }
 
   /** @param {string} id */
+  #save(id) {
+    const file = fileOf(id);
+    if (file) void this.#messages.saved(() => download(file.name, file));
+  }
+
+  /** @param {string} id */
   #closeFile(id) {
     for (const key of [`read:${id}`, ...(id === this.#getState().selected ? ["weigh", "edit"] : [])])
       this.#jobs.cancelAll(key);
@@ -214,6 +236,8 @@ export class Opening {
         return this.#pick(pickFiles(true), (files) =>
           this.#send({ type: "files/dropped", files, folders: [], place: "" }),
         );
+      case "files/save":
+        return this.#save(action.id);
       case "files/close":
         return this.#closeFile(action.id);
       case "model/pick":

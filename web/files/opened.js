@@ -8,7 +8,24 @@
 const kept = new Map();
 /** @type {Map<string, ModelFiles>} */
 const folders = new Map();
+/** The folder that a file was found in, with its handle where the browser gave one. @type {Map<string, Root>} */
+const roots = new Map();
 let count = 0;
+
+/** @typedef {{ name: string, handle: FileSystemDirectoryHandle | null }} Root */
+
+/** @type {Root} */
+const NO_ROOT = { name: "", handle: null };
+
+/** Files of a folder: it can be written to later. @param {string[]} ids @param {Root} root */
+export function keepRoot(ids, root) {
+  for (const id of ids) roots.set(id, root);
+}
+
+/** The folder of a file; one without a name for a file that was opened by itself. @param {string} id @returns {Root} */
+export function rootOf(id) {
+  return roots.get(id) ?? NO_ROOT;
+}
 
 /**
  * Keeps adapters with what belongs to them, each under an id of its own.

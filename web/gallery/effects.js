@@ -1,6 +1,6 @@
 /** Generated images -> saved and copied files, and their settings in the form again. */
 
-import { imageFile, saveDrawing, saveGrid, saveHistory } from "./save.js";
+import { imageFile, saveAnimation, saveDrawing, saveGrid, saveHistory } from "./save.js";
 import { drawingOf } from "./state.js";
 import { NOTHING_SAID, restored } from "../share/restore.js";
 import { t } from "../words.js";
@@ -67,6 +67,8 @@ export class Gallery {
         return void this.#messages.saved(() => this.#enlarge(action.drawing), t("error.not_enlarged"));
       case "grid/download":
         return void this.#messages.saved(() => saveGrid(this.#getState().grid));
+      case "grid/animate":
+        return void this.#messages.saved(() => saveAnimation(this.#getState().grid));
     }
   }
 }

@@ -9,7 +9,7 @@ const LINE = 22;
 export async function gridImage({ title, x, y, cells }) {
   const first = cells.find((cell) => cell !== null)?.image;
   const { width, height } = first ?? { width: 64, height: 64 };
-  const scale = Math.max(1, Math.round(160 / width)); // small images are drawn with larger pixels
+  const scale = scaleOf({ width });
   const [wide, high] = [width * scale, height * scale];
 
   const measure = new OffscreenCanvas(1, 1).getContext("2d");
@@ -46,14 +46,19 @@ export async function gridImage({ title, x, y, cells }) {
   return canvas.convertToBlob({ type: "image/png" });
 }
 
-/** @param {import("../engine/types.d.ts").GeneratedImage} image */
-function bitmap({ width, height, rgba }) {
+/** Small images are drawn with larger pixels. @param {{ width: number }} image */
+export function scaleOf({ width }) {
+  return Math.max(1, Math.round(160 / width));
+}
+
+/** @param {import("../ui/elements/pixel-image.js").Pixels} image */
+export function bitmap({ width, height, rgba }) {
   const canvas = new OffscreenCanvas(width, height);
   canvas.getContext("2d")?.putImageData(new ImageData(rgba, width, height), 0, 0);
   return canvas;
 }
 
 /** @param {number} size @param {number} [weight] */
-function font(size, weight = 400) {
+export function font(size, weight = 400) {
   return `${weight} ${size}px system-ui, sans-serif`;
 }

@@ -38,6 +38,13 @@ export async function saveGrid(grid) {
   return grid && save(await gridImage(grid), `grid ${grid.title}`);
 }
 
+/** The grid in motion, whose encoder is loaded now. @param {State["grid"]} grid */
+export async function saveAnimation(grid) {
+  if (!grid) return null;
+  const { gridAnimation } = await import("./animation.js");
+  return download(`${fileName(`grid ${grid.title}`)}.gif`, await gridAnimation(grid));
+}
+
 /** @param {Drawing} drawing */
 function nameOf({ recipe: { prompt, seed }, loras }) {
   const acting = loras.map(({ label, strength }) => `${label} ${strength}`).join(" ");
@@ -50,7 +57,7 @@ function save(png, name) {
 }
 
 /** @param {string} name */
-function fileName(name) {
+export function fileName(name) {
   return name.replace(/[^\p{L}\p{N}.+-]+/gu, "_").slice(0, 100);
 }
 

@@ -76,3 +76,14 @@ export function ranking(count, votes) {
     }))
     .sort((a, b) => b.strength - a.strength || a.column - b.column);
 }
+
+/** Strengths nearer than this are the same. */
+const SAME = 1e-6;
+
+/**
+ * The columns in the first place: several if they are equally strong.
+ * @param {ReturnType<typeof ranking>} ranked
+ */
+export function winnersOf(ranked) {
+  return ranked.filter(({ strength }) => ranked[0].strength - strength < SAME).map(({ column }) => column);
+}

@@ -9,6 +9,7 @@ import { onAbort } from "../core/jobs.js";
 import { plannedGrid } from "../grid.js";
 import { fileOf, keptOf } from "../files/opened.js";
 import { pixelsOf, sizeOf } from "../images.js";
+import { rememberCalled } from "./called.js";
 import { laterSeed } from "./seed.js";
 import {
   activeLabels,
@@ -21,7 +22,7 @@ import {
   seeded,
   stackedRecipe,
 } from "../recipe.js";
-import { entryById, overallProgress, usable, withoutExtension } from "../select.js";
+import { entryById, overallProgress, usable } from "../select.js";
 import { fillers } from "../templates/lazy.js";
 import { t } from "../words.js";
 import { selectText } from "../world.js";
@@ -117,17 +118,6 @@ export class Runner {
     return choices;
   }
 
-  /** Textual inversions and the upscaler that the recipe calls, each known to the worker. @param {Recipe} recipe */
-  async #others({ embeddings = [], hires }) {
-    const isCalled = (/** @type {import("../types.d.ts").Entry} */ { name, report }) =>
-      embeddings.some(({ sha256 }) => report?.sha256 === sha256) ||
-      (report?.kind === "upscaler" && withoutExtension(name) === hires?.network);
-    for (const { id, report } of this.#getState().files.filter(isCalled)) {
-      const kept = keptOf(id);
-      if (kept && report && !this.#engine.known.has(report.sha256)) await this.#engine.remember(report.sha256, kept);
-    }
-  }
-
   /**
    * The pixels to start from, and those of their mask: in the recipe's size, or all if the masked area alone is
    * generated. @param {State} state @param {Recipe} recipe
@@ -186,7 +176,7 @@ export class Runner {
     const state = await this.#filled(asked);
     const [plain, cause, loras] = [plainRecipe(state), causeOf(state), activeLabels(state)];
     const recipe = stackedRecipe(state, plain, await orAbort(signal, this.#adapters(state)));
-    await orAbort(signal, this.#others(plain));
+    await orAbort(signal, rememberCalled(this.#engine, this.#getState(), plain));
     const start = await this.#startOf(state, plain);
     return { plain, recipe, cause, loras, start };
   }
@@ -249,7 +239,7 @@ export class Runner {
       const asked = await this.#filled({ ...state, form });
       const plain = plainRecipe(asked);
       const recipe = stackedRecipe(asked, plain, await orAbort(signal, this.#adapters(asked)));
-      await orAbort(signal, this.#others(plain));
+      await orAbort(signal, rememberCalled(this.#engine, this.#getState(), plain));
       const image = await this.#draw(making, recipe, await this.#startOf(state, plain), at + 1, forms.length);
       this.#send({ type: "grid/drawn", at, cell: { image, recipe, loras: activeLabels(asked) } });
     }

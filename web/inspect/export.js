@@ -110,17 +110,7 @@ export function reportHtml(title) {
     else control.remove();
   }
   for (const fold of shown.querySelectorAll("details")) fold.open = true;
-  const page = emptyDocument(title);
-  const policy = page.createElement("meta");
-  policy.httpEquiv = "Content-Security-Policy";
-  policy.content = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
-  const style = page.createElement("style");
-  style.textContent = styleRules().join("\n");
-  page.head.prepend(
-    Object.assign(page.createElement("meta"), { name: "viewport", content: "width=device-width, initial-scale=1" }),
-    policy,
-  );
-  page.head.append(style);
+  const { page, text } = filePage(title, styleRules().join("\n"));
   const main = page.createElement("main");
   main.append(shown);
   const made = Object.assign(page.createElement("p"), {
@@ -128,7 +118,30 @@ export function reportHtml(title) {
     textContent: t("export.made", { date: new Date().toISOString().slice(0, 10) }),
   });
   page.body.append(main, made);
+  return text();
+}
+
+/**
+ * An empty page for one file that needs nothing else, and its text once it is filled.
+ * @param {string} title @param {string} styles
+ */
+export function filePage(title, styles) {
+  const page = emptyDocument(title);
+  const policy = page.createElement("meta");
+  policy.httpEquiv = "Content-Security-Policy";
+  policy.content = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
+  page.head.prepend(
+    Object.assign(page.createElement("meta"), { name: "viewport", content: "width=device-width, initial-scale=1" }),
+    policy,
+  );
   page.documentElement.lang = language();
-  // The first kilobyte must name the encoding.
-  return `<!doctype html>\n${page.documentElement.outerHTML.replace("<head>", '<head><meta charset="utf-8">')}\n`;
+  // The first kilobyte must name the encoding. Styles join as text: as an element this page's policy would refuse them.
+  const text = () => {
+    const { outerHTML } = page.documentElement;
+    const whole = outerHTML
+      .replace("<head>", '<head><meta charset="utf-8">')
+      .replace("</head>", () => `<style>${styles}</style></head>`);
+    return `<!doctype html>\n${whole}\n`;
+  };
+  return { page, text };
 }

@@ -58,6 +58,50 @@ export async function pickFolder() {
 }
 
 /**
+ * Asks for a folder to write to; null where the dialogue was closed.
+ * @returns {Promise<FileSystemDirectoryHandle | null>}
+ */
+export function pickWritable() {
+  return /** @type {any} */ (window).showDirectoryPicker({ mode: "readwrite" }).catch(() => null);
+}
+
+/**
+ * A folder that the page may write to, after the user has agreed; null where that is refused.
+ * @param {FileSystemDirectoryHandle} folder
+ * @returns {Promise<FileSystemDirectoryHandle | null>}
+ */
+export async function writable(folder) {
+  const answer = await /** @type {any} */ (folder).requestPermission?.({ mode: "readwrite" }).catch(() => "denied");
+  return answer === "granted" ? folder : null;
+}
+
+/** Whether a folder has a file at this path. @param {FileSystemDirectoryHandle} folder @param {string} path */
+export async function isThere(folder, path) {
+  const names = path.split("/");
+  try {
+    for (const name of names.slice(0, -1)) folder = await folder.getDirectoryHandle(name);
+    await folder.getFileHandle(names[names.length - 1]);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Writes a file, and the folders above it; false if there is one already, which stays.
+ * @param {FileSystemDirectoryHandle} folder @param {string} path @param {Blob} blob
+ */
+export async function writeNew(folder, path, blob) {
+  if (await isThere(folder, path)) return false;
+  const names = path.split("/");
+  for (const name of names.slice(0, -1)) folder = await folder.getDirectoryHandle(name, { create: true });
+  const handle = await folder.getFileHandle(names[names.length - 1], { create: true });
+  // Safari has none yet, nor a dialogue that gives such a folder.
+  await blob.stream().pipeTo(await handle["createWritable"]());
+  return true;
+}
+
+/**
  * Whether the browser lets the page read a file or a folder without asking the user.
  * @param {FileSystemHandle} handle
  * @returns {Promise<boolean>}

@@ -2,15 +2,19 @@
 
 import { asError, isCancelled } from "../core/errors.js";
 import { onAbort } from "../core/jobs.js";
-import { keptOf } from "../files/opened.js";
+import { fileOf, keptOf, newEntry } from "../files/opened.js";
 import { saveText } from "../gallery/save.js";
+import { MOST_CELLS } from "../grid.js";
+import { canRun, entryById } from "../select.js";
 import { t } from "../words.js";
+import { unfold } from "../world.js";
 
 /** @typedef {import("../types.d.ts").Action} Action */
 /** @typedef {import("../engine/types.d.ts").SeriesLayer} Layer */
 
-/** Milliseconds between two summaries: each takes the worker some time. */
+/** Milliseconds between two summaries, and how many times as long as the last one: the worker could measure instead. */
 const PAUSE = 1000;
+const TIMES = 20;
 
 /** What finds and measures training runs. */
 export class TrainingRuns {
@@ -20,6 +24,7 @@ export class TrainingRuns {
   #send;
   #getState;
   #messages;
+  #readAll;
   /** Ids of the files among which runs were looked for last. */
   #searched = "";
   /** Layers of the run on show. @type {Layer[]} */
@@ -30,15 +35,17 @@ export class TrainingRuns {
    *   inspector: import("../engine/inspector.js").InspectorClient, readers: import("../engine/readers.js").Readers,
    *   jobs: import("../core/jobs.js").Jobs, send: import("../types.d.ts").Send,
    *   getState: () => import("../types.d.ts").State, messages: import("../app/messages.js").Messages,
-   * }} world
+   *   read: (ids: string[]) => Promise<void>,
+   * }} world `read` reads files whole
    */
-  constructor({ inspector, readers, jobs, send, getState, messages }) {
+  constructor({ inspector, readers, jobs, send, getState, messages, read }) {
     this.#inspector = inspector;
     this.#readers = readers;
     this.#jobs = jobs;
     this.#send = send;
     this.#getState = getState;
     this.#messages = messages;
+    this.#readAll = read;
   }
 
   /** @param {{ id: string, path: string }[]} files */
@@ -65,10 +72,25 @@ export class TrainingRuns {
     }
   }
 
+  /** What the headers tell, which needs no numbers. */
+  async #readHeaders() {
+    const run = this.#run();
+    const files = (run?.ids ?? []).flatMap((id) => fileOf(id) ?? []);
+    if (!run || files.length < run.ids.length) return;
+    const { lossesOf, metadataOf } = await import("./headers.js");
+    const losses = lossesOf(await Promise.all(files.map(metadataOf)));
+    if (losses.length && run === this.#run()) this.#send({ type: "series/losses", losses });
+  }
+
+  /** The run on show. */
+  #run() {
+    const { series } = this.#getState();
+    return series?.runs[series.chosen];
+  }
+
   /** Measures the run on show. */
   #measure() {
-    const { series } = this.#getState();
-    const run = series?.runs[series.chosen];
+    const run = this.#run();
     if (!run) return;
     const places = run.ids.flatMap((id) => keptOf(id) ?? []);
     const job = this.#jobs.start({
@@ -80,6 +102,8 @@ export class TrainingRuns {
           () => this.#read(run, places, progress),
         ),
     });
+    // The numbers come first: without the headers there is one chart less.
+    job?.done.catch(() => {}).then(() => this.#readHeaders().catch(() => {}));
     job?.done.then(
       () => this.#send({ type: "series/read" }),
       (thrown) =>
@@ -98,25 +122,43 @@ export class TrainingRuns {
     /** @type {Layer[]} */
     const layers = [];
     this.#layers = layers;
-    let [told, done] = [-Infinity, 0];
+    let [next, done] = [-Infinity, 0];
     const tell = async () => {
-      told = performance.now();
+      const began = performance.now();
+      next = Infinity;
       const summary = await this.#inspector.summarizeSeries(run.files, layers);
+      const now = performance.now();
+      next = now + Math.max(PAUSE, TIMES * (now - began));
       if (this.#layers === layers) this.#send({ type: "series/summarized", summary, done });
     };
     await this.#readers.series(places, (measured, share) => {
       layers.push(...measured);
       done = share;
       progress(done);
-      if (performance.now() - told > PAUSE) tell().catch(() => {}); // the summary at the end tells what went wrong
+      if (performance.now() > next) tell().catch(() => {}); // the summary at the end tells what went wrong
     });
     await tell();
+  }
+
+  /** The files of the run that fit the model, as the axis of an X/Y plot. */
+  async #draw() {
+    const ids = this.#run()?.ids ?? [];
+    for (const id of ids) {
+      const file = fileOf(id);
+      if (file && !entryById(this.#getState(), id))
+        this.#send({ type: "files/added", entry: newEntry(id, file), select: false });
+    }
+    await this.#readAll(ids.filter((id) => entryById(this.#getState(), id)?.status !== "read"));
+    const chosen = ids.filter((id) => canRun(this.#getState(), id)).slice(0, MOST_CELLS);
+    if (!chosen.length) return this.#messages.raise(t("series.not_drawn"), { message: t("series.unfit") });
+    this.#send({ type: "axis/changed", side: "x", change: { kind: "lora", text: "", chosen } });
+    unfold("grid");
   }
 
   /** The numbers of all layers. */
   #save() {
     const { series } = this.#getState();
-    const run = series?.runs[series.chosen];
+    const run = this.#run();
     if (!series || !run) return;
     const { ids, ...told } = run;
     const text = JSON.stringify({ series: told, summary: series.summary, layers: this.#layers }, null, 1);
@@ -143,6 +185,8 @@ export class TrainingRuns {
         return this.#jobs.cancelAll("series");
       case "series/save":
         return this.#save();
+      case "series/draw":
+        return void this.#draw();
     }
   }
 }

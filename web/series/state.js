@@ -4,8 +4,8 @@
 /** @typedef {import("../types.d.ts").SeriesState} SeriesState */
 /** @typedef {import("../types.d.ts").Action} Action */
 
-/** @type {Pick<SeriesState, "status" | "done" | "summary" | "error">} */
-const UNREAD = { status: "waiting", done: 0, summary: null, error: null };
+/** @type {Pick<SeriesState, "status" | "done" | "summary" | "error" | "losses">} */
+const UNREAD = { status: "waiting", done: 0, summary: null, error: null, losses: [] };
 
 /** @param {State} state @param {Action} action @returns {State} */
 export function reduceSeries(state, action) {
@@ -34,9 +34,9 @@ function found(series, runs) {
 function reduceRun(series, action) {
   switch (action.type) {
     case "series/chosen":
-      return { ...series, ...UNREAD, chosen: action.at };
+      return { ...series, ...UNREAD, chosen: action.at, chart: series.chart === "loss" ? "norm" : series.chart };
     case "series/start":
-      return { ...series, ...UNREAD, status: "reading" };
+      return { ...series, ...UNREAD, losses: series.losses, status: "reading" };
     case "series/summarized":
       return { ...series, summary: action.summary, done: action.done };
     case "series/read":
@@ -45,6 +45,8 @@ function reduceRun(series, action) {
       return { ...series, status: "stopped" };
     case "series/failed":
       return { ...series, status: "failed", error: action.error };
+    case "series/losses":
+      return { ...series, losses: action.losses };
     case "series/chart":
       return { ...series, chart: action.chart };
     default:

@@ -7,6 +7,7 @@ import { appView, sessionView, updateView } from "./app.js";
 import { safely } from "../../ui/boundary.js";
 import { introView } from "./intro.js";
 import { messageView } from "../../ui/message.js";
+import { leftPreviewsView } from "../../previews/views/left.js";
 import { libraryView } from "../../library/views/library.js";
 import { toastsView } from "../../ui/toasts.js";
 
@@ -28,7 +29,7 @@ export function pageView(state, send, work) {
     <div class="visually-hidden" role="status" data-testid="announcement">${state.announcement}</div>
     <drop-zone @files=${drop}><p class="drop-overlay">${t("page.drop")}</p></drop-zone>
     ${safely(() => updateView(state, send))} ${safely(() => sessionView(state, send))}
-    ${safely(() => introView(state, send))}
+    ${safely(() => leftPreviewsView(state, send))} ${safely(() => introView(state, send))}
     ${state.notices.map(({ id, title, message }) =>
       messageView({ title, message, severity: "warn", dismiss: () => send({ type: "notice/dismissed", id }) }),
     )}

@@ -24,7 +24,7 @@ export function workView(state, send) {
   const entry = entryById(state, selected);
   return html`
     ${safely(() => askView(asked, send))} ${safely(() => guideView(state, send))}
-    ${safely(() => (look.folder ? folderView(look.folder, selected, send) : nothing))}
+    ${safely(() => (look.folder ? folderView(state, look.folder, send) : nothing))}
     ${safely(() => (series ? seriesView(series, selected, send) : nothing))}
     ${
       entry

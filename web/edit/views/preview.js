@@ -147,17 +147,34 @@ function resized(preview) {
 function conflictsView(conflicts) {
   const opposed = conflicts.filter(({ cosine }) => cosine !== null && cosine < 0).length;
   const mean = conflicts.reduce((sum, { opposite }) => sum + opposite, 0) / Math.max(1, conflicts.length);
-  return said(
-    conflicts.length,
-    t("preview.conflicts", { n: opposed, percent: percent(mean) }),
-    conflicts.map(({ path, cosine, opposite }) =>
-      rich("preview.conflict", {
-        path: html`<code>${path}</code>`,
-        cosine: cosine === null ? "–" : formatFixed(cosine, 3),
-        percent: percent(opposite),
-      }),
-    ),
-  );
+  if (!conflicts.length) return nothing;
+  return html`<li>
+    <details>
+      <summary>${t("preview.conflicts", { n: opposed, percent: percent(mean) })}</summary>
+      <div class="scroller tall" tabindex="0" role="region" aria-label=${t("preview.conflict_table")}>
+        <table>
+          <thead>
+            <tr>
+              <th scope="col" class="numeric">${t("series_column.cosine")}</th>
+              <th scope="col" class="numeric">${t("preview.opposite")}</th>
+              <th scope="col">${t("table.layer")}</th>
+            </tr>
+          </thead>
+          <tbody>
+            ${conflicts.slice(0, FIRST).map(
+              ({ path, cosine, opposite }) =>
+                html`<tr>
+                  <td class="numeric">${cosine === null ? "–" : formatFixed(cosine, 3).replace("-", "−")}</td>
+                  <td class="numeric">${percent(opposite)}</td>
+                  <th scope="row"><code>${path}</code></th>
+                </tr>`,
+            )}
+          </tbody>
+        </table>
+      </div>
+      ${conflicts.length > FIRST ? html`<p>${t("message.more", { n: conflicts.length - FIRST })}</p>` : nothing}
+    </details>
+  </li>`;
 }
 
 /** @param {Extract<Preview, { kind: "metadata" }>["changes"]} changes */

@@ -4,6 +4,7 @@ import { html, nothing } from "lit-html";
 import { formatBytes } from "../../core/format.js";
 import { copies, folderRows } from "../folder.js";
 import { familyName, say, t, word } from "../../words.js";
+import { previewCell, previewsButton, previewsView } from "../../previews/views/previews.js";
 import { check, cross, download, stop, warning } from "../../ui/icons.js";
 
 /** @typedef {import("../../types.d.ts").FolderTable} FolderTable */
@@ -45,9 +46,10 @@ const columns = () => [
   },
 ];
 
-/** @param {FolderTable} table @param {string} selected @param {Send} send */
-export function folderView(table, selected, send) {
+/** @param {import("../../types.d.ts").State} state @param {FolderTable} table @param {Send} send */
+export function folderView(state, table, send) {
   const { rows, filter } = table;
+  const { selected, previews } = state;
   const shown = folderRows(table);
   const done = rows.filter(({ summary, error }) => summary || error).length;
   const twins = copies(rows);
@@ -61,6 +63,7 @@ export function folderView(table, selected, send) {
       <header class="folder-head">
         <h2 id="folder-title">${t("n.file", { n: rows.length })}</h2>
         <p class="fine">${done < rows.length ? t("folder.done", { done }) : headline(rows, twins.size)}</p>
+        ${done < rows.length ? nothing : previewsButton(state, send)}
         <button
           class="quiet"
           type="button"
@@ -70,18 +73,21 @@ export function folderView(table, selected, send) {
           ${cross}
         </button>
       </header>
-      ${filterView(filter, shown.length, rows.length, send)}
+      ${previewsView(state, send)} ${filterView(filter, shown.length, rows.length, send)}
       <div class="scroller tall" tabindex="0" role="region" aria-label=${t("folder.table")}>
         <table>
           <thead>
             <tr>
+              ${previews ? html`<th scope="col">${t("previews.column")}</th>` : nothing}
               ${headerView("file", t("table.file"), false, table, send)}
               ${headerView("problem", t("table.problem"), false, table, send)}
               ${columns().map(({ key, name, numeric }) => headerView(key, name, !!numeric, table, send))}
             </tr>
           </thead>
           <tbody>
-            ${shown.slice(0, MOST_ROWS).map((row) => rowView(row, row.id === selected, twins.get(row.id), send))}
+            ${shown
+              .slice(0, MOST_ROWS)
+              .map((row) => rowView(row, row.id === selected, twins.get(row.id), previewOf(previews, row), send))}
           </tbody>
         </table>
       </div>
@@ -136,9 +142,24 @@ function headline(rows, twins) {
     .join(", ");
 }
 
-/** @param {FolderRow} row @param {boolean} current @param {string[] | undefined} twins @param {Send} send */
-function rowView({ id, path, summary, error }, current, twins, send) {
+/**
+ * The cell of a row's preview, while there are some.
+ * @param {import("../../types.d.ts").State["previews"]} previews @param {FolderRow} row
+ */
+function previewOf(previews, { id, path }) {
+  return previews ? html`<td class="preview">${previewCell(previews.made[id], path)}</td>` : nothing;
+}
+
+/**
+ * @param {FolderRow} row
+ * @param {boolean} current
+ * @param {string[] | undefined} twins
+ * @param {unknown} preview
+ * @param {Send} send
+ */
+function rowView({ id, path, summary, error }, current, twins, preview, send) {
   return html`<tr aria-current=${current ? "true" : "false"} @click=${() => send({ type: "folder/open", id })}>
+    ${preview}
     <th scope="row">
       <button
         class="link"

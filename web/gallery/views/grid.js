@@ -195,7 +195,6 @@ function cellView(cells, at, smooth, send) {
 
 /** @param {import("../../types.d.ts").Grid} grid @param {boolean} smooth @param {Send} send */
 function tableView({ title, x, y, cells }, smooth, send) {
-  const drawn = cells.filter((cell) => cell !== null).length;
   return html`
     <div class="scroller" tabindex="0" role="region" aria-label=${t("grid.label")}>
       <table class="cells">
@@ -225,27 +224,27 @@ function tableView({ title, x, y, cells }, smooth, send) {
         </tbody>
       </table>
     </div>
-    <p class="downloads">
-      ${
-        drawn
-          ? html`<button
-              class="button small"
-              type="button"
-              id="download-grid"
-              @click=${() => send({ type: "grid/download" })}
-            >
-              ${download} ${t("grid.png")}
-            </button>`
-          : nothing
-      }
-      <span class="fine" data-testid="grid-count"
-        >${t("grid.drawn", {
-          drawn,
-          images: t("n.image", { n: cells.length }),
-          what: x.name && y.name ? t("grid.two", { x: x.name, y: y.name }) : x.name || y.name || title,
-        })}
-        ${t("grid.click")}</span
-      >
-    </p>
+    ${countView({ title, x, y, cells }, send)}
   `;
+}
+
+/** What is drawn, and the ways to save it. @param {import("../../types.d.ts").Grid} grid @param {Send} send */
+function countView({ title, x, y, cells }, send) {
+  const drawn = cells.filter((cell) => cell !== null).length;
+  const button = (
+    /** @type {string} */ id,
+    /** @type {"grid/download" | "grid/animate"} */ type,
+    /** @type {string} */ name,
+  ) =>
+    html`<button class="button small" type="button" id=${id} @click=${() => send({ type })}>
+      ${download} ${name}
+    </button>`;
+  const varied = x.name && y.name ? t("grid.two", { x: x.name, y: y.name }) : x.name || y.name || title;
+  return html`<p class="downloads">
+    ${drawn ? button("download-grid", "grid/download", t("grid.png")) : nothing}
+    ${drawn > 1 ? button("animate-grid", "grid/animate", t("grid.gif")) : nothing}
+    <span class="fine" data-testid="grid-count"
+      >${t("grid.drawn", { drawn, images: t("n.image", { n: cells.length }), what: varied })} ${t("grid.click")}</span
+    >
+  </p>`;
 }

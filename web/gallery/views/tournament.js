@@ -3,8 +3,8 @@
 import { html, nothing } from "lit-html";
 import { formatFixed } from "../../core/format.js";
 import { entryById } from "../../select.js";
-import { t } from "../../words.js";
-import { pairsOf, ranking, shuffled } from "../tournament.js";
+import { language, t } from "../../words.js";
+import { pairsOf, ranking, shuffled, winnersOf } from "../tournament.js";
 
 /** @typedef {import("../../types.d.ts").State} State */
 /** @typedef {import("../../types.d.ts").Grid} Grid */
@@ -64,14 +64,45 @@ function votingView(state, grid, { pairs, votes }, send) {
 }
 
 /**
+ * Whose file is one click away.
+ * @param {State} state @param {import("../../types.d.ts").Tick[]} winners @param {Send} send
+ */
+function winnersView(state, winners, send) {
+  const named = winners.map(({ value, label }) => (value === "" ? t("grid.no_lora") : label));
+  const names = new Intl.ListFormat(language()).format(named);
+  const [{ value }] = winners;
+  const id = String(value);
+  const button = (/** @type {string} */ name, /** @type {string} */ label, /** @type {() => void} */ act) =>
+    html`<button class="button small" type="button" id="winner-${name}" @click=${act}>${label}</button>`;
+  return html`<p data-testid="winner" role="status">
+      ${t(winners.length > 1 ? "vote.winners" : "vote.winner", { names })}
+    </p>
+    ${
+      winners.length === 1 && entryById(state, id)
+        ? html`<p class="made-actions">
+            ${button("use", t("vote.use"), () => send({ type: "row/changed", index: 0, change: { id, on: true } }))}
+            ${button("report", t("vote.report"), () => send({ type: "files/select", id }))}
+            ${button("save", t("vote.save"), () => send({ type: "files/save", id }))}
+          </p>`
+        : nothing
+    }`;
+}
+
+/**
  * @param {State} state
  * @param {Grid} grid
  * @param {import("../../types.d.ts").Vote["votes"]} votes
  * @param {Send} send
  */
 function rankingView(state, { x }, votes, send) {
+  const ranked = ranking(x.ticks.length, votes);
   return html`
     <h4>${t("vote.ranking")}</h4>
+    ${winnersView(
+      state,
+      winnersOf(ranked).map((column) => x.ticks[column]),
+      send,
+    )}
     <table data-testid="ranking">
       <thead>
         <tr>
@@ -81,7 +112,7 @@ function rankingView(state, { x }, votes, send) {
         </tr>
       </thead>
       <tbody>
-        ${ranking(x.ticks.length, votes).map(({ column, wins, played }, at) => {
+        ${ranked.map(({ column, wins, played }, at) => {
           const { value, label } = x.ticks[column];
           const id = String(value);
           return html`<tr>

@@ -47,7 +47,8 @@ export function lookView(state, entry, send) {
  * @param {boolean} keeps
  * @param {Send} send
  */
-function toolsView({ id, name, address = "" }, { headers_only, sha256 }, keeps, send) {
+function toolsView({ id, name, address = "" }, report, keeps, send) {
+  const { headers_only, sha256 } = report;
   return html`<p class="act-tools">
     <button class="button small" type="button" id="copy-report" @click=${() => send({ type: "report/copy" })}>
       ${copy} ${t("look.markdown")}
@@ -64,9 +65,25 @@ function toolsView({ id, name, address = "" }, { headers_only, sha256 }, keeps, 
             ${download} ${t("look.html")}
           </button>`
     }
+    ${report.kind === "adapter" && !headers_only ? cardButtons(send) : nothing}
     ${address || sha256 ? lookButton({ name, sha256, address }, send) : nothing}
     ${keeps && !id.startsWith("demo:") ? keepButton(id, send) : nothing}
   </p>`;
+}
+
+/** @param {Send} send */
+function cardButtons(send) {
+  const button = (/** @type {"png" | "html"} */ as, /** @type {string} */ name) =>
+    html`<button
+      class="button small"
+      type="button"
+      id="card-${as}"
+      title=${t("card.says")}
+      @click=${() => send({ type: "card/save", as })}
+    >
+      ${download} ${name}
+    </button>`;
+  return html`${button("png", t("card.png"))} ${button("html", t("card.html"))}`;
 }
 
 /** @param {import("../../types.d.ts").Shown} shown */

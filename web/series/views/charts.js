@@ -17,10 +17,15 @@ const MOST_LABELS = 12;
 /** Shades of the map of blocks, as tokens.css names them. */
 const SHADES = 6;
 
-/** @param {Line[]} lines @param {string[]} labels of the files */
-export function linesView(lines, labels) {
+/**
+ * @param {Line[]} lines
+ * @param {string[]} labels of the files
+ * @param {number[]} places of the files along the axis, growing
+ */
+export function linesView(lines, labels, places) {
   const most = Math.max(...lines.flatMap(({ values }) => values.map((value) => value ?? 0)), 0) || 1;
-  const x = (/** @type {number} */ at) => LEFT + ((WIDE - LEFT - 8) * at) / Math.max(1, labels.length - 1);
+  const [start, end] = [places[0], places[places.length - 1]];
+  const x = (/** @type {number} */ at) => LEFT + ((WIDE - LEFT - 8) * (places[at] - start)) / (end - start || 1);
   const y = (/** @type {number} */ value) => TOP + (TALL - TOP - BOTTOM) * (1 - value / most);
   return html`<figure class="series-chart">
     <svg viewBox="0 0 ${WIDE} ${TALL}" role="img" aria-label=${aboutLines(lines, labels)}>
@@ -28,7 +33,9 @@ export function linesView(lines, labels) {
         (share) => svg`<line class="grid" x1=${LEFT} x2=${WIDE - 8} y1=${y(share * most)} y2=${y(share * most)} />
           <text class="side" x=${LEFT - 6} y=${y(share * most) + 4}>${formatNumber(share * most)}</text>`,
       )}
-      ${labelled(labels).map((at) => svg`<text class="under" x=${x(at)} y=${TALL - 6}>${labels[at]}</text>`)}
+      ${apart(labels.map((_, at) => x(at))).map(
+        (at) => svg`<text class="under" x=${x(at)} y=${TALL - 6}>${labels[at]}</text>`,
+      )}
       ${lines.map((line, index) => lineView(line, index, labels, x, y))}
     </svg>
     ${
@@ -64,6 +71,12 @@ function lineView({ name, values }, index, labels, x, y) {
         <title>${name}, ${labels[at]}: ${formatNumber(value)}</title></circle>`,
     )}
   </g>`;
+}
+
+/** Indices of those that are far enough from the one before. @param {number[]} places */
+function apart(places) {
+  let last = -Infinity;
+  return places.flatMap((place, at) => (place - last < WIDE / MOST_LABELS - 8 ? [] : ((last = place), [at])));
 }
 
 /** Indices of the files whose labels have room. @param {string[]} labels */

@@ -96,8 +96,9 @@ function statusView({ status, done }, send) {
  * @param {Summary} summary
  * @param {Send} send
  */
-function numbersView({ chart, status }, run, summary, send) {
+function numbersView({ chart, status, losses }, run, summary, send) {
   const labels = run.files.map(shortLabel);
+  const places = placesOf(run.files);
   return html`
     ${
       status === "read"
@@ -107,7 +108,7 @@ function numbersView({ chart, status }, run, summary, send) {
         : nothing
     }
     <div class="segments" role="group" aria-label=${t("series.chart")}>
-      ${CHARTS.map(
+      ${[...CHARTS, ...(losses.length ? /** @type {const} */ (["loss"]) : [])].map(
         (name) =>
           html`<button
             type="button"
@@ -119,7 +120,11 @@ function numbersView({ chart, status }, run, summary, send) {
           </button>`,
       )}
     </div>
-    ${chart === "block" ? blocksView(summary.blocks, labels) : linesView(linesOf(chart, summary), labels)}
+    ${
+      chart === "block"
+        ? blocksView(summary.blocks, labels)
+        : linesView(chart === "loss" ? losses : linesOf(chart, summary), labels, places)
+    }
     <p class="fine">${word("series_says", chart)}</p>
   `;
 }
@@ -130,6 +135,18 @@ function linesOf(chart, { totals, parts }) {
   const value = (/** @type {import("../../engine/types.d.ts").SeriesTotal} */ total) =>
     total[chart === "norm" ? "norm" : "moved"];
   return [{ name: word("series_chart", chart), values: totals.map(value) }];
+}
+
+/**
+ * Where the files stand along the axis: by their steps, where all have some, else by their epochs or their order.
+ * @param {SeriesFile[]} files
+ */
+function placesOf(files) {
+  for (const key of /** @type {const} */ (["step", "epoch"])) {
+    const places = files.map((file) => file[key] ?? NaN);
+    if (places.every((place, at) => at === 0 || place > places[at - 1])) return places;
+  }
+  return files.map((_, at) => at);
 }
 
 /** What an axis says of a file. @param {SeriesFile} file */
@@ -180,13 +197,32 @@ function tableView({ files, ids }, summary, selected, send) {
         </tbody>
       </table>
     </div>
+    ${actionsView(summary, send)}`;
+}
+
+/** @param {Summary | null} summary @param {Send} send */
+function actionsView(summary, send) {
+  return html`<p class="made-actions">
+    <button
+      class="button small"
+      type="button"
+      id="series-draw"
+      title=${t("series.draw_says")}
+      @click=${() => send({ type: "series/draw" })}
+    >
+      ${t("series.draw")}
+    </button>
     ${
       summary
-        ? html`<p>
-            <button class="button small" type="button" id="series-json" @click=${() => send({ type: "series/save" })}>
-              ${download} JSON
-            </button>
-          </p>`
+        ? html`<button
+            class="button small"
+            type="button"
+            id="series-json"
+            @click=${() => send({ type: "series/save" })}
+          >
+            ${download} JSON
+          </button>`
         : nothing
-    }`;
+    }
+  </p>`;
 }
