@@ -100,7 +100,10 @@ impl<'a> Planner<'a, '_, '_> {
         for block in blocks.iter().filter(|block| !block.delta.algorithm.is_pair()) {
             let layer = if blocks.len() == 1 { layer.clone() } else { self.opened.layer(block.delta) };
             let matrix = part(self.opened, block).await?;
-            self.note_lora(layer, block.delta, &matrix, block.scale)?;
+            let rank = self.note_lora(layer, block.delta, &matrix, block.scale)?;
+            if blocks.len() == 1 {
+                return Ok(rank);
+            }
         }
         Ok(assembled(self.opened, blocks, rows, self.options.rank).await?.pair_rank())
     }

@@ -132,7 +132,7 @@ pub(super) struct Block<'a> {
 
 /// Reads the rows that a block takes, without its scale.
 pub(super) async fn part(opened: &Opened<'_>, block: &Block<'_>) -> Result<Factorization, EditError> {
-    Ok(sliced(form(opened, block.delta).await?, &block.take))
+    Ok(form(opened, block.delta).await?.part(&block.take))
 }
 
 /// Assembles the blocks into a change of `rows` rows. Blocks of other algorithms than LoRA that have no small exact
@@ -160,26 +160,6 @@ pub(super) async fn assembled(
         &pairs.iter().zip(blocks).map(|((left, right), block)| (left, right, block.at)).collect::<Vec<_>>(),
         rows,
     ))
-}
-
-/// Returns rows of a matrix. A Kronecker product stays one if the rows are whole blocks of it.
-fn sliced(matrix: Factorization, rows: &Range<usize>) -> Factorization {
-    let dense = |matrix: Dense| {
-        Dense::new(matrix.data[rows.start * matrix.columns..rows.end * matrix.columns].to_vec(), matrix.columns)
-    };
-    match matrix {
-        Factorization::Whole(whole) => Factorization::Whole(dense(whole)),
-        Factorization::Product(left, right) => Factorization::Product(dense(left), right),
-        Factorization::Kronecker(first, second) => {
-            let height = second.size().0.max(1);
-            if rows.start.is_multiple_of(height) && rows.end.is_multiple_of(height) {
-                let first = sliced(*first, &(rows.start / height..rows.end / height));
-                return Factorization::Kronecker(Box::new(first), second);
-            }
-            let (left, right) = Factorization::Kronecker(first, second).pair();
-            Factorization::Product(dense(left), right)
-        }
-    }
 }
 
 /// Stacks products vertically, each from its first row on.
@@ -238,20 +218,6 @@ mod tests {
         let shared = stacked(&[(&a, &c, 0), (&b, &c, 3)], 6);
         assert_eq!((shared.size(), shared.pair_rank()), ((6, 4), 2));
         assert_eq!(shared.matrix().data[8..12], [0.0; 4], "the row between the parts is zero");
-    }
-
-    #[test]
-    fn rows_of_a_matrix_are_those_of_its_factors() {
-        let (a, b) = (dense(4, 2, 5), dense(3, 2, 7));
-        let whole = |matrix: &Dense| Box::new(Factorization::Whole(matrix.clone()));
-        let kronecker = Factorization::Kronecker(whole(&a), whole(&b));
-        let all = kronecker.matrix();
-        for rows in [3..9, 0..12, 2..7] {
-            let part = sliced(kronecker.clone(), &rows);
-            let is_kronecker = matches!(part, Factorization::Kronecker(..));
-            assert_eq!(is_kronecker, rows != (2..7), "{rows:?}");
-            assert_eq!(part.matrix().data, all.data[rows.start * 4..rows.end * 4], "{rows:?}");
-        }
     }
 
     #[test]

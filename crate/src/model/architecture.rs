@@ -38,6 +38,8 @@ pub struct Architecture {
     pub family: &'static str,
     /// Display name of the model size.
     pub label: &'static str,
+    /// Whether it has all layers of another size and more: files without these are for the other.
+    pub extends: bool,
     layers: Vec<(Component, Module, ModuleSource)>,
     /// The paths of the layers that a trainer fuses, by the path of the fused layer.
     fused: HashMap<String, Vec<String>>,
@@ -133,6 +135,9 @@ fn one() -> usize {
 struct Size {
     label: String,
     values: BTreeMap<String, usize>,
+    /// Whether it has all layers of another size and more: files without these are for the other.
+    #[serde(default)]
+    extends: bool,
     /// Positions of the blocks that are inserted into those of the size before it.
     #[serde(default)]
     inserted: Vec<usize>,
@@ -221,7 +226,7 @@ fn refiner() -> Option<Architecture> {
     let unet = Unet::new(&UnetConfig::parse(include_str!("configs/sdxl_refiner/unet.json")).ok()?);
     let mut layers = encoder("clip_g", Component::TextEncoder2);
     layers.extend(unet.modules().into_iter().map(|module| (Component::Unet, module.clone(), ModuleSource::Both)));
-    Some(Architecture { family: "sdxl_refiner", label: "the SDXL refiner", layers, fused: HashMap::new() })
+    Some(Architecture { family: "sdxl_refiner", label: "the SDXL refiner", extends: false, layers, fused: HashMap::new() })
 }
 
 /// Builds Kolors: SDXL's UNet with another text encoder, whose hidden states pass through an additional layer.
@@ -236,7 +241,7 @@ fn kolors() -> Option<Architecture> {
         }
         layers.push((Component::Unet, module, ModuleSource::Both));
     }
-    Some(Architecture { family: "kolors", label: "Kolors", layers, fused: HashMap::new() })
+    Some(Architecture { family: "kolors", label: "Kolors", extends: false, layers, fused: HashMap::new() })
 }
 
 impl Table {
@@ -276,7 +281,7 @@ impl Table {
                 }
             }
         }
-        Architecture { family: &self.family, label: &size.label, layers, fused }
+        Architecture { family: &self.family, label: &size.label, extends: size.extends, layers, fused }
     }
 }
 

@@ -39,7 +39,7 @@ pub fn judgements(evidence: &Evidence) -> Vec<Judgement> {
     let changes = strength::changes(evidence);
     let judge = |loader| Case { loader, evidence, places: &places, changes: &changes }.judge();
     let mut list: Vec<Judgement> = rules::all().iter().map(judge).collect();
-    list.push(own_judgement(evidence));
+    list.push(own_judgement(evidence, &changes));
     list
 }
 
@@ -486,6 +486,8 @@ enum Skip<'a> {
     NoLayer,
     /// The loader does not look up its keys: their naming, prefix, and whether they are PEFT's.
     Names(NamingScheme, &'a str, bool),
+    /// Its keys contain the wrapper of `torch.compile`.
+    Compiled,
     /// The loader does not read tensors with this suffix.
     Stored(&'a str),
     /// It fails to compute them.
@@ -497,6 +499,7 @@ impl Skip<'_> {
         match *outcome {
             KeyOutcome::Applied => None,
             KeyOutcome::NoLayer => Some(Skip::NoLayer),
+            KeyOutcome::NotLookedUp(found) if found.compiled => Some(Skip::Compiled),
             KeyOutcome::NotLookedUp(found) => Some(Skip::Names(found.names, found.prefix, group.peft)),
             KeyOutcome::Unreadable(ending) => Some(Skip::Stored(ending)),
             KeyOutcome::Fails(ending) => Some(Skip::Fails(ending)),
@@ -507,6 +510,7 @@ impl Skip<'_> {
     fn sentence(self, layers: usize, base: &Value) -> Sentence {
         let (scheme, prefix, peft) = match self {
             Skip::NoLayer => return sentence!("loader.no_layer", n = layers, base = base.clone()),
+            Skip::Compiled => return sentence!("loader.compiled", n = layers),
             Skip::Stored(ending) => return sentence!("loader.stored", n = layers, ending = ending),
             Skip::Fails(ending) => return sentence!("loader.fails", n = layers, ending = ending),
             Skip::Names(scheme, prefix, peft) => (scheme, prefix, peft),
@@ -539,7 +543,7 @@ fn reasons(loader: &Loader, evidence: &Evidence, outcomes: &[KeyOutcome]) -> Opt
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let base = evidence.family.named();
     let mut list: Vec<Sentence> = counts.iter().map(|(skip, count)| skip.sentence(*count, &base)).collect();
-    if counts.iter().any(|(skip, _)| matches!(skip, Skip::Names(..))) {
+    if counts.iter().any(|(skip, _)| matches!(skip, Skip::Names(..) | Skip::Compiled)) {
         list.push(sentence!("loader.convert_keys", loader = &loader.label));
     } else if counts.iter().any(|(skip, _)| matches!(skip, Skip::Stored(_) | Skip::Fails(_))) {
         list.push(sentence!("loader.convert_lora"));
@@ -548,7 +552,7 @@ fn reasons(loader: &Loader, evidence: &Evidence, outcomes: &[KeyOutcome]) -> Opt
 }
 
 /// Returns the judgement of this program's own runner.
-fn own_judgement(evidence: &Evidence) -> Judgement {
+fn own_judgement(evidence: &Evidence, changes: &Changes) -> Judgement {
     let total = evidence.groups.len();
     let paths: HashSet<String> = evidence.adapter.deltas.iter().map(|delta| delta.path()).collect();
     let refused = evidence.problems.iter().find(|problem| problem.severity == Severity::Refuse);
@@ -567,6 +571,7 @@ fn own_judgement(evidence: &Evidence) -> Judgement {
         found.is_some_and(|found| paths.contains(&format!("{}.{}", found.component, found.module.path)))
     };
     let layers = evidence.found.iter().map(|found| applied > 0 && is_changed(found)).collect();
+    let changes: Vec<_> = evidence.groups.iter().zip(changes).filter_map(|(group, delta)| Some((group, (*delta)?))).collect();
     let verdict = LoaderVerdict {
         loader: "this_page".into(),
         label: "LoRA Loupe".into(),
@@ -576,7 +581,7 @@ fn own_judgement(evidence: &Evidence) -> Judgement {
         total,
         reason,
         log: None,
-        strength_note: None,
+        strength_note: strength::zero_alpha("LoRA Loupe", evidence, &changes).filter(|_| applied > 0),
         otherwise: None,
     };
     Judgement { verdict, applied: layers }

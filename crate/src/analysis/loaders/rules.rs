@@ -260,7 +260,8 @@ impl Name {
             | (Spelled::Trainer, NamingScheme::Trainer) => true,
             _ => false,
         };
-        prefix
+        !found.compiled
+            && prefix
             && self.spelled.iter().any(spelled)
             && !self.without.iter().any(|part| stem.contains(part.as_str()))
             && (self.within.is_empty() || self.within.iter().any(|part| stem.contains(part.as_str())))
