@@ -241,7 +241,8 @@ mod tests {
                 assert_eq!((part.size(), part.matrix()), ((rows.len(), 4), want.clone()), "{rows:?}");
                 let (left, right) = part.pair();
                 assert_eq!((left.columns, left.times(&right).rows), (part.pair_rank(), rows.len()));
-                let off = left.times(&right).data.iter().zip(&want.data).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                let off =
+                    left.times(&right).data.iter().zip(&want.data).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
                 assert!(off < 1e-5, "{rows:?}: {off}");
                 assert!((part.norm() - norm(&want.data)).abs() <= 1e-6 * part.norm(), "{rows:?}");
                 let inner = part.part(&(1..rows.len()));

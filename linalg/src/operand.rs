@@ -106,9 +106,10 @@ fn between(left: &Matrix, list: Matrix, right: &Matrix) -> Matrix {
     let (count, columns) = (list.rows, left.rows * right.columns);
     let from_left = |list: &Matrix| {
         let width = list.data.len() / (count * left.columns).max(1);
-        let each = list.data.chunks_exact((left.columns * width).max(1)).flat_map(|data| {
-            left.times(&Matrix { rows: left.columns, columns: width, data: data.to_vec() }).data
-        });
+        let each = list
+            .data
+            .chunks_exact((left.columns * width).max(1))
+            .flat_map(|data| left.times(&Matrix { rows: left.columns, columns: width, data: data.to_vec() }).data);
         Matrix { rows: count * left.rows, columns: width, data: each.collect() }
     };
     let data = if left.columns <= left.rows {

@@ -172,12 +172,12 @@ pub fn detect(
 /// Returns the smallest variant of a family that has all of the file's blocks, the first of equal ones, with the other ones
 /// that the file may be for as well: it changes every block of these, too.
 fn best_variant(variants: Vec<Fit>) -> Option<Fit> {
-    let better = |best: usize, next: usize| if variants[next].size_score() > variants[best].size_score() { next } else { best };
+    let better =
+        |best: usize, next: usize| if variants[next].size_score() > variants[best].size_score() { next } else { best };
     let at = (0..variants.len()).reduce(better)?;
     let best = &variants[at];
-    let is_twin = |fit: &&Fit| {
-        !fit.extends() && fit.label != best.label && (fit.named, fit.sizes) == (best.named, best.sizes)
-    };
+    let is_twin =
+        |fit: &&Fit| !fit.extends() && fit.label != best.label && (fit.named, fit.sizes) == (best.named, best.sizes);
     let mut twins = variants.iter().filter(is_twin).peekable();
     let is_whole = twins.peek().is_some() && best.has_all_blocks();
     let twins = twins.filter(|fit| is_whole && fit.has_all_blocks()).map(|fit| fit.label).collect();

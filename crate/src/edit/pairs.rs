@@ -282,9 +282,7 @@ pub(super) fn lora_rank(matrix: &Factorization, wanted: Option<usize>) -> Option
     let full_rank = matrix.rank();
     let is_kronecker = matches!(matrix, Factorization::Kronecker(..) | Factorization::Rows(..));
     match wanted {
-        Some(rank) if is_kronecker && full_rank > SMALL => {
-            Some((rank.min(full_rank), rank >= full_rank))
-        }
+        Some(rank) if is_kronecker && full_rank > SMALL => Some((rank.min(full_rank), rank >= full_rank)),
         _ if matrix.is_low_rank() => Some((matrix.pair_rank(), true)),
         _ if full_rank <= SMALL => Some((full_rank, true)),
         wanted => wanted.map(|rank| (rank.min(full_rank), rank >= full_rank)),

@@ -226,7 +226,13 @@ fn refiner() -> Option<Architecture> {
     let unet = Unet::new(&UnetConfig::parse(include_str!("configs/sdxl_refiner/unet.json")).ok()?);
     let mut layers = encoder("clip_g", Component::TextEncoder2);
     layers.extend(unet.modules().into_iter().map(|module| (Component::Unet, module.clone(), ModuleSource::Both)));
-    Some(Architecture { family: "sdxl_refiner", label: "the SDXL refiner", extends: false, layers, fused: HashMap::new() })
+    Some(Architecture {
+        family: "sdxl_refiner",
+        label: "the SDXL refiner",
+        extends: false,
+        layers,
+        fused: HashMap::new(),
+    })
 }
 
 /// Builds Kolors: SDXL's UNet with another text encoder, whose hidden states pass through an additional layer.

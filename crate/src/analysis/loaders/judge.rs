@@ -571,7 +571,8 @@ fn own_judgement(evidence: &Evidence, changes: &Changes) -> Judgement {
         found.is_some_and(|found| paths.contains(&format!("{}.{}", found.component, found.module.path)))
     };
     let layers = evidence.found.iter().map(|found| applied > 0 && is_changed(found)).collect();
-    let changes: Vec<_> = evidence.groups.iter().zip(changes).filter_map(|(group, delta)| Some((group, (*delta)?))).collect();
+    let changes: Vec<_> =
+        evidence.groups.iter().zip(changes).filter_map(|(group, delta)| Some((group, (*delta)?))).collect();
     let verdict = LoaderVerdict {
         loader: "this_page".into(),
         label: "LoRA Loupe".into(),
