@@ -124,9 +124,9 @@ fn a_header_that_nothing_disproves_is_kept() {
 /// that helps there, and conversions keep the true strength.
 #[test]
 fn alphas_in_the_header_count_everywhere() {
-    let stem = "transformer.layers.0.attention.to_q";
+    let stem = "transformer.layers.0.feed_forward.w1";
     let tensors: Vec<Entry> =
-        vec![entry(&format!("{stem}.lora_A.weight"), &[2, 3840]), entry(&format!("{stem}.lora_B.weight"), &[3840, 2])];
+        vec![entry(&format!("{stem}.lora_A.weight"), &[2, 3840]), entry(&format!("{stem}.lora_B.weight"), &[10240, 2])];
     let metadata = json!({"transformer.r": 2, "transformer.lora_alpha": 8}).to_string();
     let bytes = safetensors(&[("lora_adapter_metadata", &metadata)], &tensors);
     let report = block_on(inspect("made.safetensors", &bytes, None, None));
@@ -219,7 +219,7 @@ fn models_that_only_other_programs_run_are_described() {
         let architecture = &Architecture::of(family)[0];
         let modules = architecture.modules_of(ModuleSource::Native);
         let linear = modules.iter().filter(|(component, module)| {
-            component.is_denoiser() && module.weight_shape().len() == 2 && module.ldm.contains("blocks.")
+            component.is_denoiser() && module.weight_shape().len() == 2 && module.ldm.contains(".0.")
         });
         let layers: Vec<(String, usize, usize)> = linear
             .map(|(_, module)| {
@@ -241,8 +241,10 @@ fn models_that_only_other_programs_run_are_described() {
 /// A log line about a key that the file has is not about another file, though the key looks like a model's.
 #[test]
 fn lines_about_keys_that_end_like_weights_are_explained() {
-    let tensors: Map<String, Value> =
-        [("transformer.layers.{0-29}.attention.to_{1-9}.oft_R.weight".into(), json!(["BF16", [120, 496]]))].into();
+    let tensors: Map<String, Value> = Map::from_iter([(
+        "transformer.layers.{0-29}.attention.to_{1-9}.oft_R.weight".into(),
+        json!(["BF16", [120, 496]]),
+    )]);
     let report = report(&CaseFile::of(&json!({"metadata": {}, "tensors": tensors})));
     let line = "lora key not loaded: transformer.layers.3.attention.to_2.oft_R.weight";
     let found = explain_log(&report, line).expect("a known line");
@@ -260,23 +262,23 @@ fn invokeai_identifies_what_it_runs() {
     let image_to_video = report(&file(json!({}), Peft, &layers));
     assert_eq!(image_to_video.base.label, "Wan 2.1 14B image-to-video");
     assert_eq!(status(&image_to_video, "invokeai"), ("partly".into(), 160));
-    const Q: &str = "lora_unet_down_blocks_{0-2}_attentions_{0-1}_transformer_blocks_0_attn2_to_out_0";
+    const K: &str = "lora_unet_down_blocks_0_attentions_{0-1}_transformer_blocks_0_attn2_to_k";
     for (what, stem, stored, outputs, inputs, family, expect) in [
         ("musubi's Klein", "lora_unet_double_blocks_{0-7}_img_attn_proj", Kohya, 4096, 4096, "flux2", "applied"),
         ("DiffSynth's Qwen-Image", "transformer_blocks.{0-59}.attn.to_q", Named, 3072, 3072, "qwen_image", "applied"),
         ("OneTrainer's Z-Image", "transformer.layers.{0-29}.attention.to_q", Kohya, 3840, 3840, "z_image", "applied"),
         (
             "full LoKr of SDXL",
-            "lora_unet_input_blocks_4_1_transformer_blocks_{0-1}_attn2_to_out_0",
+            "lora_unet_input_blocks_4_1_transformer_blocks_{0-1}_attn2_to_k",
             FullLokr,
             640,
-            640,
+            2048,
             "sdxl",
             "applied",
         ),
-        ("factored LoKr of SD 1.x", Q, Lokr, 320, 320, "sd15", "refused"),
-        ("(IA)³ of SD 1.x", Q, Ia3, 320, 320, "sd15", "refused"),
-        ("full changes of SD 1.x", Q, Full, 320, 320, "sd15", "refused"),
+        ("factored LoKr of SD 1.x", K, Lokr, 320, 768, "sd15", "refused"),
+        ("(IA)³ of SD 1.x", K, Ia3, 320, 768, "sd15", "refused"),
+        ("full changes of outputs of SD 1.x", &K.replace("to_k", "to_out_0"), Full, 320, 320, "sd15", "refused"),
         ("Chroma", "diffusion_model.double_blocks.{0-18}.img_attn.proj", Peft, 3072, 3072, "chroma", "refused"),
         (
             "HunyuanVideo",

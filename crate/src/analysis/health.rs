@@ -223,7 +223,7 @@ fn sentences(health: &Health) -> Vec<Sentence> {
         let id = if health.zero_alpha > 0 { "health.zero_alpha" } else { "health.all_zero" };
         return vec![sentence!(id)];
     }
-    let zeros = to_count((health.untrained * health.layers as f64).round()) - health.zero_alpha;
+    let zeros = to_count((health.untrained * health.layers as f64).round()).saturating_sub(health.zero_alpha as u64);
     if zeros > 0 {
         list.push(sentence!("health.untrained", n = zeros, layers = health.layers));
     }
