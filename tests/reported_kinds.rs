@@ -478,3 +478,88 @@ fn models_with_equal_layers_are_both_named() {
         assert_eq!((&*report.base.label, report.base.variants.len()), (label, 0), "{stem}: {}", report.verdict);
     }
 }
+
+/// The parts of fused layers that sd-scripts and musubi-tuner train by themselves are fused for ComfyUI, which knows the whole
+/// layers only.
+#[test]
+fn parts_of_layers_that_trainers_name_are_fused() {
+    for (family, whole, parts) in [
+        ("hunyuan_image", "double_blocks.0.img_attn.qkv", &["img_attn_q", "img_attn_k", "img_attn_v"][..]),
+        ("hunyuan_image", "single_blocks.0.linear1", &["linear1_q", "linear1_k", "linear1_v", "linear1_mlp"]),
+        ("hunyuan_video15", "double_blocks.0.txt_attn.qkv", &["txt_attn_q", "txt_attn_k", "txt_attn_v"]),
+    ] {
+        let architecture = &Architecture::of(family)[0];
+        let modules = architecture.modules();
+        let block = whole.rsplit_once(".0.").map_or("", |(block, _)| block);
+        let shape = |part: &str| {
+            let path = format!("{block}.0.{part}");
+            modules.iter().find(|(_, module)| module.path == path).expect("a part").1.weight_shape()
+        };
+        let tensors = parts.iter().flat_map(|part| {
+            let (stem, shape) = (format!("lora_unet_{block}_0_{part}"), shape(part));
+            [
+                entry(&format!("{stem}.lora_down.weight"), &[2, shape[1]]),
+                entry(&format!("{stem}.lora_up.weight"), &[shape[0], 2]),
+                (format!("{stem}.alpha"), vec![], vec![1.0]),
+            ]
+        });
+        let said = [("ss_base_model_version", family)];
+        let bytes = safetensors(&said, &tensors.collect::<Vec<_>>());
+        let report = block_on(inspect("made.safetensors", &bytes, None, None));
+        assert_eq!((&*report.base.family, report.modules.len()), (family, parts.len()), "{}", report.verdict);
+        assert_eq!(verdict(&report, "comfyui").applied, 0, "{whole}");
+        let list = block_on(fixes(&EditInput::file("made.safetensors", &bytes, None), &report)).expect("an adapter");
+        let gains = |fix: &Fix| {
+            fix.effect
+                .iter()
+                .any(|effect| effect.loader == "comfyui" && effect.after == parts.len() && effect.lost == 0)
+        };
+        assert!(list.iter().any(gains), "{whole}: {:?}", list.iter().map(|fix| fix.id).collect::<Vec<_>>());
+        let opened = open("made", &bytes, None);
+        let before = changes(&opened);
+        let joined: Vec<f32> = parts
+            .iter()
+            .flat_map(|part| before[&format!("transformer.{block}.0.{part}.weight")].iter().copied())
+            .collect();
+        for target in [Target::Comfy, Target::Kohya] {
+            let options = ConvertOptions { to: Some(target), ..ConvertOptions::default() };
+            let (fused, _) = converted(&opened, &options).expect("a fused layer");
+            let after = changes(&open("fused", &fused, None));
+            let want = [(format!("transformer.{whole}.weight"), joined.clone())].into();
+            same(&format!("{whole} {target:?}"), &after, &want, 1e-6);
+        }
+        // diffusers' names are those of the parts.
+        let options = ConvertOptions { to: Some(Target::Peft), ..ConvertOptions::default() };
+        let (split, _) = converted(&opened, &options).expect("diffusers' layers");
+        let split = changes(&open("split", &split, None));
+        let norm = |all: &std::collections::BTreeMap<String, Vec<f32>>| {
+            all.values().flatten().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt()
+        };
+        assert_eq!(split.len(), parts.len(), "{:?}", split.keys());
+        assert!((norm(&split) / norm(&before) - 1.0).abs() < 1e-6, "{whole}");
+    }
+}
+
+/// A change that is recognized but not computed: every tensor of a layer is left for that reason, and no conversion is
+/// advised, which could not be made.
+#[test]
+fn what_is_not_computed_has_one_reason_and_no_advice() {
+    let stem = "lora_unet_input_blocks_{4-5}_1_transformer_blocks_{0-1}_attn1_to_q";
+    let tensors = [
+        (".q_layer.weight", vec![4, 640]),
+        (".p_layer.weight", vec![640, 4]),
+        (".lambda_layer", vec![1, 4]),
+        (".alpha", vec![]),
+    ];
+    let tensors: Map<String, Value> =
+        tensors.into_iter().map(|(suffix, shape)| (format!("{stem}{suffix}"), json!(["BF16", shape]))).collect();
+    let said = json!({"ss_base_model_version": "sdxl_base_v1-0"});
+    let report = report(&CaseFile::of(&json!({"metadata": said, "tensors": tensors})));
+    assert_eq!(report.leftovers.len(), 16);
+    assert!(report.leftovers.iter().all(|left| left.reason.contains("T-LoRA is recognized but not computed")));
+    assert!(report.verdict.contains("T-LoRA is recognized but not computed"), "{}", report.verdict);
+    for verdict in &report.loaders {
+        let reason = verdict.reason.clone().unwrap_or_default().text;
+        assert!(!reason.contains("Convert the file"), "{}: {reason}", verdict.label);
+    }
+}

@@ -47,14 +47,26 @@ pub(super) fn place<'a>(layers: &'a Layers, delta: &'a Delta, native: bool) -> D
     if let Some(fusion) = fusion_by_trainer(architecture, delta) {
         return if native { to_native(architecture, fusion) } else { Destination::Split(fusion) };
     }
+    if let Some(part) = architecture.named_by_trainer(&delta.module.path) {
+        let rows = 0..part.weight_shape()[0];
+        let renamed = Fusion { component: delta.component, whole: &delta.module, parts: vec![(part, rows)] };
+        return match native {
+            true => fusion(architecture, delta.component, part).map_or(Destination::Nowhere, Destination::Fuse),
+            false => Destination::Split(renamed),
+        };
+    }
     let crosses = (*source == ModuleSource::Native) != native;
     match (architecture.naming(&delta.module.path), native) {
         (Some(ModuleSource::Both), _) if crosses && is_swapped(architecture.family, &delta.module) => Destination::Swap,
         (Some(ModuleSource::Both), _) | (Some(ModuleSource::Native), true) | (Some(ModuleSource::Diffusers), false) => {
             Destination::Same
         }
-        (Some(ModuleSource::Native), false) => fusion(layers, delta).map_or(Destination::Nowhere, Destination::Split),
-        (Some(ModuleSource::Diffusers), true) => fusion(layers, delta).map_or(Destination::Nowhere, Destination::Fuse),
+        (Some(ModuleSource::Native), false) => {
+            fusion(architecture, delta.component, &delta.module).map_or(Destination::Nowhere, Destination::Split)
+        }
+        (Some(ModuleSource::Diffusers), true) => {
+            fusion(architecture, delta.component, &delta.module).map_or(Destination::Nowhere, Destination::Fuse)
+        }
         _ => Destination::Nowhere,
     }
 }
@@ -97,13 +109,21 @@ fn is_swapped(family: &str, module: &Module) -> bool {
     matches!(family, "flux1" | "flux2" | "sd3" | "hunyuan_video") && last || family == "sd3" && last_context
 }
 
-/// Returns the fused layer that a delta's layer is, or is a part of.
-fn fusion<'a>(layers: &'a Layers, delta: &Delta) -> Option<Fusion<'a>> {
-    let Layers::Architecture(architecture, _) = layers else { return None };
+/// Returns the path of a layer in diffusers' naming, if it is a trainer's name of a part.
+pub(super) fn part_path<'a>(layers: &'a Option<Layers>, module: &'a Module) -> &'a str {
+    let named = match layers {
+        Some(Layers::Architecture(architecture, _)) => architecture.named_by_trainer(&module.path),
+        _ => None,
+    };
+    &named.unwrap_or(module).path
+}
+
+/// Returns the fused layer that a layer is, or is a part of.
+fn fusion<'a>(architecture: &'a Architecture, of: Component, layer: &Module) -> Option<Fusion<'a>> {
     let mut whole = None;
     let mut parts: Vec<(&Module, Range<usize>)> = Vec::new();
     for (component, module) in architecture.modules() {
-        if component != delta.component || module.ldm != delta.module.ldm {
+        if component != of || module.ldm != layer.ldm {
             continue;
         }
         match architecture.naming(&module.path) {
@@ -115,7 +135,7 @@ fn fusion<'a>(layers: &'a Layers, delta: &Delta) -> Option<Fusion<'a>> {
             _ => {}
         }
     }
-    Some(Fusion { component: delta.component, whole: whole?, parts }).filter(|fusion| !fusion.parts.is_empty())
+    Some(Fusion { component: of, whole: whole?, parts }).filter(|fusion| !fusion.parts.is_empty())
 }
 
 /// A block of rows of a delta's change, and its position in the result.

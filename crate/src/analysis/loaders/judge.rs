@@ -112,7 +112,13 @@ impl<'a> ActiveRules<'a> {
             if names.clone().all(Option::is_some) { names.next()?.as_deref() } else { None }
         };
         let of_path = self.path.and_then(|path| path.since.as_deref());
-        of_path.or_else(|| applied.iter().find_map(of_layer)).or(self.loader.since.get(family).map(String::as_str))
+        let is_named = |(group, _): &(&Group, &ModuleMatch)| endings(group).iter().any(|end| end.contains(".default"));
+        let of_names = self.loader.default_since.as_deref().filter(|_| applied.iter().any(is_named));
+        of_path.or(of_names).or_else(|| applied.iter().find_map(of_layer)).or(self
+            .loader
+            .since
+            .get(family)
+            .map(String::as_str))
     }
 }
 
@@ -533,8 +539,13 @@ impl Skip<'_> {
 
 /// Returns why layers are not applied: each reason with its number of layers, the most frequent first, and advice.
 fn reasons(loader: &Loader, evidence: &Evidence, outcomes: &[KeyOutcome]) -> Option<Sentence> {
-    let mut counts: Vec<(Skip, usize)> = Vec::new();
-    for skip in evidence.groups.iter().zip(outcomes).filter_map(|(group, outcome)| Skip::of(group, outcome)) {
+    // Only layers whose change is known can be converted.
+    let factors = evidence.adapter.deltas.iter().flat_map(|delta| delta.change.factors());
+    let computed: HashSet<&str> = factors.map(|factor| factor.key.as_str()).collect();
+    let (mut counts, mut convertible): (Vec<(Skip, usize)>, bool) = (Vec::new(), false);
+    for (group, outcome) in evidence.groups.iter().zip(outcomes) {
+        let Some(skip) = Skip::of(group, outcome) else { continue };
+        convertible |= group.tensors.values().any(|tensor| computed.contains(tensor.name.as_str()));
         match counts.iter_mut().find(|(known, _)| *known == skip) {
             Some((_, count)) => *count += 1,
             None => counts.push((skip, 1)),
@@ -543,6 +554,9 @@ fn reasons(loader: &Loader, evidence: &Evidence, outcomes: &[KeyOutcome]) -> Opt
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let base = evidence.family.named();
     let mut list: Vec<Sentence> = counts.iter().map(|(skip, count)| skip.sentence(*count, &base)).collect();
+    if !convertible {
+        return Sentence::joined(list);
+    }
     if counts.iter().any(|(skip, _)| matches!(skip, Skip::Names(..) | Skip::Compiled)) {
         list.push(sentence!("loader.convert_keys", loader = &loader.label));
     } else if counts.iter().any(|(skip, _)| matches!(skip, Skip::Stored(_) | Skip::Fails(_))) {

@@ -28,6 +28,8 @@ pub struct Loader {
     /// The version since which it loads files of a family.
     #[serde(default)]
     pub since: BTreeMap<String, String>,
+    /// The version since which it reads keys with PEFT's name of an adapter.
+    pub default_since: Option<String>,
     /// Unsupported model families; if absent, only `families` are supported.
     lacks: Option<Vec<String>>,
     names: Vec<Name>,
