@@ -13,7 +13,7 @@ use lora_loupe::num::{host_len, numel};
 use lora_loupe_tests::base;
 use lora_loupe_tests::containers::{Entry, entry, safetensors};
 use lora_loupe_tests::edits::{bytes_of, changes, converted, corpus, distance, finished, open, same};
-use lora_loupe_tests::golden::bytes;
+use lora_loupe_tests::golden::{self, bytes};
 use pollster::block_on;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,6 +93,14 @@ fn changes_of_the_base_model_become_lora() {
     let oft = block_on(open("oft", &file, None).on(side)).expect("a file for the base");
     let refused = block_on(convert_with_base(&oft, &no_rank, side)).err();
     assert!(matches!(refused, Some(EditError::NeedsRank { .. })), "{refused:?}");
+    // (IA)³ of PEFT changes biases too: these are no matrices, with or without the base model.
+    let (file, companion) = ("files/peft_ia3/adapter_model.safetensors", "corpus/files/peft_ia3/adapter_config.json");
+    let (bytes, config) = (bytes_of(file), golden::text(companion));
+    let ia3 = block_on(open("ia3", &bytes, Some(&config)).on(side)).expect("a file for the base");
+    let with_rank = ConvertOptions { rank: Some(4), ..no_rank };
+    let refused = block_on(convert_with_base(&ia3, &with_rank, side)).err().map(|error| error.to_string());
+    let refused = refused.expect("an error");
+    assert!(refused.contains("even with the base model") && !refused.contains("this file alone"), "{refused}");
 }
 
 const TARGETS: [Target; 5] = [Target::Kohya, Target::Peft, Target::Diffusers, Target::Comfy, Target::Onetrainer];

@@ -240,6 +240,7 @@ fn refiner() -> Option<Architecture> {
         extends: false,
         layers,
         fused: HashMap::new(),
+        named: HashMap::new(),
     })
 }
 
