@@ -427,3 +427,33 @@ fn fused_layers_are_split_and_fused_without_loss() {
     assert_eq!(relation(&parts, &native), (Relation::Same, 5));
     assert_eq!(relation(&joined, &separate), (Relation::Same, 3));
 }
+
+/// A layer with a LoRA, its alpha and the change of its bias, as ComfyUI's training node saves it: the alpha is written once,
+/// and the file is read with every change.
+#[test]
+fn a_layer_with_a_lora_and_a_bias_has_one_alpha() {
+    let stem = "diffusion_model.input_blocks.0.0";
+    for alpha in [1.0, 2.0] {
+        let file = safetensors(
+            &[],
+            &[
+                entry(&format!("{stem}.lora_up.weight"), &[320, 2]),
+                entry(&format!("{stem}.lora_down.weight"), &[2, 36]),
+                entry(&format!("{stem}.diff_b"), &[320]),
+                (format!("{stem}.alpha"), vec![], vec![alpha]),
+            ],
+        );
+        let original = open("made", &file, None);
+        assert_eq!(original.adapter.deltas.len(), 2);
+        for to in [Some(Target::Kohya), Some(Target::Comfy), Some(Target::Onetrainer), None] {
+            for alpha in [AlphaPlace::Usual, AlphaPlace::Baked] {
+                let options = ConvertOptions { to, alpha, ..Default::default() };
+                let (out, _) = converted(&original, &options).expect("a file");
+                let again = open("written", &out, None);
+                same(&format!("{to:?} {alpha:?}"), &changes(&again), &changes(&original), 1e-6);
+                let keys = again.header.tensors.iter().filter(|tensor| tensor.name.ends_with(".alpha")).count();
+                assert_eq!((keys, again.header.tensors.len()), (1, 4), "{to:?} {alpha:?}");
+            }
+        }
+    }
+}

@@ -421,7 +421,7 @@ fn keys_of_compiled_networks_are_renamed() {
     for stem in [
         format!("lora_unet__orig_mod_{}", PATH.replace('.', "_")),
         format!("unet._orig_mod.{PATH}"),
-        format!("diffusion_model._orig_mod.middle_block.1.transformer_blocks.0.attn1.to_q"),
+        "diffusion_model._orig_mod.middle_block.1.transformer_blocks.0.attn1.to_q".to_owned(),
         format!("unet.{}", PATH.replace(".attn1", "._orig_mod.attn1")),
     ] {
         let bytes = of_one_layer(&stem, None);

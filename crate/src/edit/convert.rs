@@ -450,7 +450,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         let has_alpha = self.scheme.has_alpha(self.opened, delta);
         let scale = delta.scale * strength;
         let Some(rank) = delta.change.alpha_rank() else {
-            return (scale, delta.alpha.filter(|_| has_alpha));
+            return (scale, delta.alpha.filter(|_| has_alpha && !self.has_weight(delta)));
         };
         let rank = rank as f32;
         let group = self.opened.group(delta);
@@ -466,6 +466,14 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         };
         self.notes.add(delta, delta.change.rank().unwrap_or(1), alpha, delta.algorithm == Algorithm::Dora);
         (bake, Some(alpha).filter(|_| has_alpha))
+    }
+
+    /// Returns whether a bias has a weight of the same layer, whose alpha the file has once.
+    fn has_weight(&self, delta: &Delta) -> bool {
+        let is_weight = |other: &Delta| {
+            other.part == Part::Weight && other.component == delta.component && other.module.path == delta.module.path
+        };
+        delta.part == Part::Bias && self.opened.adapter.deltas.iter().any(is_weight)
     }
 
     /// Copies the `on_input` flag of (IA)³.
