@@ -13,7 +13,7 @@ use lora_loupe::num::{host_len, numel};
 use lora_loupe_tests::base;
 use lora_loupe_tests::containers::{Entry, entry, safetensors};
 use lora_loupe_tests::edits::{bytes_of, changes, converted, corpus, distance, finished, open, same};
-use lora_loupe_tests::golden::bytes;
+use lora_loupe_tests::golden::{self, bytes};
 use pollster::block_on;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,6 +93,14 @@ fn changes_of_the_base_model_become_lora() {
     let oft = block_on(open("oft", &file, None).on(side)).expect("a file for the base");
     let refused = block_on(convert_with_base(&oft, &no_rank, side)).err();
     assert!(matches!(refused, Some(EditError::NeedsRank { .. })), "{refused:?}");
+    // (IA)³ of PEFT changes biases too: these are no matrices, with or without the base model.
+    let (file, companion) = ("files/peft_ia3/adapter_model.safetensors", "corpus/files/peft_ia3/adapter_config.json");
+    let (bytes, config) = (bytes_of(file), golden::text(companion));
+    let ia3 = block_on(open("ia3", &bytes, Some(&config)).on(side)).expect("a file for the base");
+    let with_rank = ConvertOptions { rank: Some(4), ..no_rank };
+    let refused = block_on(convert_with_base(&ia3, &with_rank, side)).err().map(|error| error.to_string());
+    let refused = refused.expect("an error");
+    assert!(refused.contains("even with the base model") && !refused.contains("this file alone"), "{refused}");
 }
 
 const TARGETS: [Target; 5] = [Target::Kohya, Target::Peft, Target::Diffusers, Target::Comfy, Target::Onetrainer];
@@ -418,4 +426,34 @@ fn fused_layers_are_split_and_fused_without_loss() {
     assert_eq!(relation(&native, &parts), (Relation::Same, 5));
     assert_eq!(relation(&parts, &native), (Relation::Same, 5));
     assert_eq!(relation(&joined, &separate), (Relation::Same, 3));
+}
+
+/// A layer with a LoRA, its alpha and the change of its bias, as ComfyUI's training node saves it: the alpha is written once,
+/// and the file is read with every change.
+#[test]
+fn a_layer_with_a_lora_and_a_bias_has_one_alpha() {
+    let stem = "diffusion_model.input_blocks.0.0";
+    for alpha in [1.0, 2.0] {
+        let file = safetensors(
+            &[],
+            &[
+                entry(&format!("{stem}.lora_up.weight"), &[320, 2]),
+                entry(&format!("{stem}.lora_down.weight"), &[2, 36]),
+                entry(&format!("{stem}.diff_b"), &[320]),
+                (format!("{stem}.alpha"), vec![], vec![alpha]),
+            ],
+        );
+        let original = open("made", &file, None);
+        assert_eq!(original.adapter.deltas.len(), 2);
+        for to in [Some(Target::Kohya), Some(Target::Comfy), Some(Target::Onetrainer), None] {
+            for alpha in [AlphaPlace::Usual, AlphaPlace::Baked] {
+                let options = ConvertOptions { to, alpha, ..Default::default() };
+                let (out, _) = converted(&original, &options).expect("a file");
+                let again = open("written", &out, None);
+                same(&format!("{to:?} {alpha:?}"), &changes(&again), &changes(&original), 1e-6);
+                let keys = again.header.tensors.iter().filter(|tensor| tensor.name.ends_with(".alpha")).count();
+                assert_eq!((keys, again.header.tensors.len()), (1, 4), "{to:?} {alpha:?}");
+            }
+        }
+    }
 }

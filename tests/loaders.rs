@@ -205,8 +205,12 @@ fn verdicts_say_since_when() {
         version.values.get("since").map(ToString::to_string)
     };
     let z_image = "diffusion_model.layers.0.attention.to_q";
-    assert_eq!(since(z_image, 3840, "diffusers").as_deref(), Some("0.36"));
-    assert_eq!(since(z_image, 3840, "comfyui"), None);
+    assert_eq!(since(z_image, 3840, "diffusers").as_deref(), Some("0.38"));
+    assert_eq!(since(z_image, 3840, "comfyui").as_deref(), Some("2025-12"));
+    assert_eq!(since(z_image, 3840, "invokeai").as_deref(), Some("6.10"));
+    assert_eq!(since("lora_unet_layers_0_attention_to_q", 3840, "diffusers").as_deref(), Some("0.37"));
+    assert_eq!(since("transformer.layers.0.attention.to_q", 3840, "invokeai").as_deref(), Some("6.13"));
+    assert_eq!(since("diffusion_model.transformer_blocks.0.attn.to_q", 3072, "diffusers").as_deref(), Some("0.36"));
     assert_eq!(since(z_image, 3840, "forge"), None);
     assert_eq!(since("single_transformer_blocks.0.attn.to_q", 3072, "comfyui").as_deref(), Some("2026-01"));
     assert_eq!(since("transformer.single_transformer_blocks.0.attn.to_q", 3072, "comfyui"), None);

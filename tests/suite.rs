@@ -35,6 +35,7 @@ mod publishing;
 mod quantized;
 mod reported;
 mod reported_files;
+mod reported_kinds;
 mod restore;
 mod samplers;
 mod scales;

@@ -1,5 +1,7 @@
 //! Dense row-major f32 matrices, as files store factors.
 
+use std::ops::Range;
+
 /// A dense row-major matrix.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dense {
@@ -25,6 +27,12 @@ impl Dense {
     /// Returns self · other, summed in f32.
     pub fn times(&self, other: &Dense) -> Dense {
         Dense { rows: self.rows, columns: other.columns, data: product(&self.data, &other.data, self.columns) }
+    }
+
+    /// Returns these rows.
+    pub fn row_range(&self, rows: &Range<usize>) -> Dense {
+        let data = self.data[rows.start * self.columns..rows.end * self.columns].to_vec();
+        Dense { rows: rows.len(), columns: self.columns, data }
     }
 
     /// Returns self ⊗ other.

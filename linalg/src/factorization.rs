@@ -1,8 +1,9 @@
-//! Matrices as products and Kronecker products of smaller ones, which need not be multiplied out.
+//! Matrices as products and Kronecker products of smaller ones, or as rows of these, which need not be multiplied out.
 
 use super::dense::{Dense, norm, product};
 use super::gram::{Lines, gram_f32};
 use super::matrix::Matrix;
+use std::ops::Range;
 
 /// A matrix as a product of factors.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +14,8 @@ pub enum Factorization {
     Product(Dense, Dense),
     /// first ⊗ second.
     Kronecker(Box<Factorization>, Box<Factorization>),
+    /// These rows of a Kronecker product, which are not whole blocks of it.
+    Rows(Box<Factorization>, Range<usize>),
 }
 
 impl Factorization {
@@ -31,6 +34,7 @@ impl Factorization {
                 let ((a, b), (c, d)) = (first.size(), second.size());
                 (a.saturating_mul(c), b.saturating_mul(d))
             }
+            Factorization::Rows(whole, rows) => (rows.len(), whole.size().1),
         }
     }
 
@@ -41,6 +45,7 @@ impl Factorization {
             Factorization::Whole(_) => rows.min(columns),
             Factorization::Product(left, _) => left.columns.min(rows).min(columns),
             Factorization::Kronecker(first, second) => first.rank().saturating_mul(second.rank()),
+            Factorization::Rows(whole, _) => whole.rank().min(rows),
         }
     }
 
@@ -48,6 +53,7 @@ impl Factorization {
     pub fn pair_rank(&self) -> usize {
         match self {
             Factorization::Product(left, _) => left.columns,
+            Factorization::Rows(whole, _) => whole.pair_rank(),
             _ => self.rank(),
         }
     }
@@ -69,6 +75,10 @@ impl Factorization {
                 let ((a, b), (c, d)) = (first.reduced().pair(), second.reduced().pair());
                 (a.kronecker(&c), b.kronecker(&d))
             }
+            Factorization::Rows(whole, rows) => {
+                let (left, right) = whole.pair();
+                (left.row_range(rows), right)
+            }
         }
     }
 
@@ -86,6 +96,49 @@ impl Factorization {
             Factorization::Whole(whole) => whole.clone(),
             Factorization::Product(left, right) => left.times(right),
             Factorization::Kronecker(first, second) => first.matrix().kronecker(&second.matrix()),
+            Factorization::Rows(whole, rows) => whole.matrix().row_range(rows),
+        }
+    }
+
+    /// Returns the part of the matrix that consists of consecutive rows. That of a Kronecker product is one if the rows are
+    /// whole blocks of it.
+    pub fn part(self, rows: &Range<usize>) -> Factorization {
+        if *rows == (0..self.size().0) {
+            return self;
+        }
+        match self {
+            Factorization::Whole(whole) => Factorization::Whole(whole.row_range(rows)),
+            Factorization::Product(left, right) => Factorization::Product(left.row_range(rows), right),
+            Factorization::Kronecker(first, second) => {
+                let height = second.size().0.max(1);
+                if rows.start.is_multiple_of(height) && rows.end.is_multiple_of(height) {
+                    let first = first.part(&(rows.start / height..rows.end / height));
+                    return Factorization::Kronecker(Box::new(first), second);
+                }
+                Factorization::Rows(Box::new(Factorization::Kronecker(first, second)), rows.clone())
+            }
+            Factorization::Rows(whole, all) => whole.part(&(all.start + rows.start..all.start + rows.end)),
+        }
+    }
+
+    /// Returns the Frobenius norm.
+    pub fn norm(&self) -> f64 {
+        match self {
+            Factorization::Whole(whole) => norm(&whole.data),
+            Factorization::Product(left, right) if self.is_low_rank() => {
+                left.gram_of_columns().dot(&right.gram_of_rows()).max(0.0).sqrt()
+            }
+            Factorization::Product(..) => norm(&self.matrix().data),
+            Factorization::Kronecker(first, second) => first.norm() * second.norm(),
+            Factorization::Rows(whole, rows) => {
+                let Factorization::Kronecker(first, second) = &**whole else { return norm(&self.matrix().data) };
+                let energies = |matrix: Dense| -> Vec<f64> {
+                    matrix.data.chunks_exact(matrix.columns.max(1)).map(|row| norm(row).powi(2)).collect()
+                };
+                let (first, second) = (energies(first.matrix()), energies(second.matrix()));
+                let energy = |row: usize| first[row / second.len()] * second[row % second.len()];
+                rows.clone().map(energy).sum::<f64>().sqrt()
+            }
         }
     }
 
@@ -98,7 +151,7 @@ impl Factorization {
         match self {
             Factorization::Whole(whole) => pick(whole),
             Factorization::Product(left, right) => pick(left).times(right),
-            Factorization::Kronecker(..) => pick(&self.matrix()),
+            Factorization::Kronecker(..) | Factorization::Rows(..) => pick(&self.matrix()),
         }
     }
 
@@ -170,6 +223,32 @@ mod tests {
         let (first, second) = (dense(2, 2, 3), dense(1, 3, 5));
         assert_eq!(product.matrix().data[3], first.data[1] * second.data[0]);
         assert_eq!(product.size(), (2, 6));
+    }
+
+    #[test]
+    fn parts_of_a_matrix_are_its_rows() {
+        let (a, b) = (dense(4, 2, 5), dense(3, 2, 7));
+        let whole = |matrix: &Dense| Box::new(Factorization::Whole(matrix.clone()));
+        let kronecker = Factorization::Kronecker(whole(&a), whole(&b));
+        let low = Factorization::Product(dense(12, 2, 3), dense(2, 4, 11));
+        for form in [kronecker, low, Factorization::Whole(dense(12, 4, 13))] {
+            let all = form.matrix();
+            for rows in [3..9, 0..12, 2..7, 4..5] {
+                let part = form.clone().part(&rows);
+                let is_kept = !matches!(form, Factorization::Kronecker(..)) || rows == (3..9) || rows == (0..12);
+                assert_eq!(!matches!(part, Factorization::Rows(..)), is_kept, "{rows:?}");
+                let want = Dense::new(all.data[rows.start * 4..rows.end * 4].to_vec(), 4);
+                assert_eq!((part.size(), part.matrix()), ((rows.len(), 4), want.clone()), "{rows:?}");
+                let (left, right) = part.pair();
+                assert_eq!((left.columns, left.times(&right).rows), (part.pair_rank(), rows.len()));
+                let off =
+                    left.times(&right).data.iter().zip(&want.data).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                assert!(off < 1e-5, "{rows:?}: {off}");
+                assert!((part.norm() - norm(&want.data)).abs() <= 1e-6 * part.norm(), "{rows:?}");
+                let inner = part.part(&(1..rows.len()));
+                assert_eq!(inner.matrix().data, want.data[4..], "{rows:?}");
+            }
+        }
     }
 
     #[test]

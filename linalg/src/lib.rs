@@ -15,6 +15,7 @@ mod factorization;
 mod gram;
 mod low_rank;
 mod matrix;
+mod operand;
 mod orthonormal;
 mod singular_values;
 mod solve;

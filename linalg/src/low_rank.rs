@@ -5,6 +5,7 @@ use super::dense::Dense;
 use super::eigen::eigen;
 use super::factorization::Factorization;
 use super::matrix::Matrix;
+use super::operand::{KroneckerRows, Operand};
 use super::orthonormal::gram_schmidt;
 
 /// A truncated SVD: left · diag(values) · right.
@@ -32,6 +33,16 @@ impl LowRank {
             Factorization::Product(left, right) if left.columns <= form.rank() => product(left, right, rank),
             Factorization::Product(..) => whole(&form.matrix(), rank),
             Factorization::Whole(dense) => whole(dense, rank),
+            Factorization::Rows(inner, rows) => match &**inner {
+                Factorization::Kronecker(first, second) if is_randomized(form.size(), rank, form.pair_rank()) => {
+                    randomized(&Operand::Rows(KroneckerRows::new(&first.matrix(), &second.matrix(), rows)), rank)
+                }
+                _ if form.pair_rank() <= form.rank() && form.is_low_rank() => {
+                    let (left, right) = form.pair();
+                    product(&left, &right, rank)
+                }
+                _ => whole(&form.matrix(), rank),
+            },
         }
     }
 
@@ -72,15 +83,22 @@ fn product(left: &Dense, right: &Dense, rank: usize) -> LowRank {
     normalized(left_vectors, scaled_right)
 }
 
+/// Returns whether the SVD of a matrix of this size and of at most this rank is computed from a random sketch: an exact
+/// decomposition would be slow, and few of its singular values are wanted.
+fn is_randomized((rows, columns): (usize, usize), wanted: usize, rank: usize) -> bool {
+    /// Largest side of a matrix whose exact decomposition is fast.
+    const EXACT_SVD_MAX_SIDE: usize = 384;
+    let side = rows.min(columns).min(rank);
+    side > EXACT_SVD_MAX_SIDE && wanted * 4 < side
+}
+
 /// SVD of a dense matrix.
 fn whole(dense: &Dense, rank: usize) -> LowRank {
-    /// Largest shorter side for which an exact decomposition is fast.
-    const EXACT_SVD_MAX_SIDE: usize = 384;
-    let side = dense.rows.min(dense.columns);
-    if side > EXACT_SVD_MAX_SIDE && rank * 4 < side {
-        return randomized(dense, rank);
+    let operand = Operand::Dense(dense);
+    if is_randomized(operand.size(), rank, usize::MAX) {
+        return randomized(&operand, rank);
     }
-    from_directions(dense, leading_vectors(dense.small_gram(), rank))
+    from_directions(&operand, leading_vectors(dense.small_gram(), rank))
 }
 
 /// Returns the first eigenvectors of M·Mᵀ or Mᵀ·M, at most `rank`, without those of singular values that are rounding
@@ -98,54 +116,34 @@ fn leading_vectors(gram: Matrix, rank: usize) -> Matrix {
 }
 
 /// SVD of a matrix whose singular vectors on the shorter side are `directions`, one per row.
-fn from_directions(dense: &Dense, directions: Matrix) -> LowRank {
-    if dense.rows <= dense.columns {
-        let right = blocked_product(dense, &directions, false);
+fn from_directions(matrix: &Operand, directions: Matrix) -> LowRank {
+    let (rows, columns) = matrix.size();
+    if rows <= columns {
+        let right = matrix.product(&directions, false);
         normalized(directions.transposed(), right)
     } else {
-        let flipped = normalized(directions.transposed(), blocked_product(dense, &directions, true));
+        let flipped = normalized(directions.transposed(), matrix.product(&directions, true));
         LowRank { left: flipped.right.transposed(), right: flipped.left.transposed(), values: flipped.values }
     }
 }
 
-/// Computes directions · M, or directions · Mᵀ, by blocks of M's rows.
-fn blocked_product(dense: &Dense, directions: &Matrix, transposed: bool) -> Matrix {
-    const BLOCK: usize = 256;
-    let width = if transposed { dense.rows } else { dense.columns };
-    let mut out = Matrix::zeros(directions.rows, width);
-    for (index, block) in dense.data.chunks(BLOCK * dense.columns.max(1)).enumerate() {
-        let (block, start) = (Matrix::of(block, dense.columns), index * BLOCK);
-        if transposed {
-            let part = directions.times_transposed(&block);
-            for row in 0..part.rows {
-                out.data[row * width + start..][..part.columns].copy_from_slice(part.row(row));
-            }
-        } else {
-            let columns_of_block = (0..directions.rows).flat_map(|row| &directions.row(row)[start..start + block.rows]);
-            let part = Matrix { rows: directions.rows, columns: block.rows, data: columns_of_block.copied().collect() };
-            out.data.iter_mut().zip(part.times(&block).data).for_each(|(out, x)| *out += x);
-        }
-    }
-    out
-}
-
 /// SVD by randomized subspace iteration (Halko, Martinsson and Tropp 2011, algorithm 4.4): power
 /// iterations on a random sketch, then an exact decomposition within its subspace.
-fn randomized(dense: &Dense, rank: usize) -> LowRank {
+fn randomized(matrix: &Operand, rank: usize) -> LowRank {
     const OVERSAMPLING: usize = 10;
     const POWER_ITERATIONS: usize = 4;
-    let wide = dense.rows <= dense.columns;
-    let width = dense.rows.min(dense.columns);
+    let (rows, columns) = matrix.size();
+    let (wide, width) = (rows <= columns, rows.min(columns));
     let mut directions = gram_schmidt(random(rank + OVERSAMPLING, width));
     for _ in 0..POWER_ITERATIONS {
-        let opposite = gram_schmidt(blocked_product(dense, &directions, !wide));
-        directions = gram_schmidt(blocked_product(dense, &opposite, wide));
+        let opposite = gram_schmidt(matrix.product(&directions, !wide));
+        directions = gram_schmidt(matrix.product(&opposite, wide));
     }
     let gram = {
-        let opposite = blocked_product(dense, &directions, !wide);
+        let opposite = matrix.product(&directions, !wide);
         opposite.times_transposed(&opposite)
     };
-    from_directions(dense, leading_vectors(gram, rank).times(&directions))
+    from_directions(matrix, leading_vectors(gram, rank).times(&directions))
 }
 
 /// Returns a random matrix from a fixed seed.
@@ -178,5 +176,52 @@ fn kronecker(first: &LowRank, second: &LowRank, rank: usize) -> LowRank {
         values: pairs.iter().map(|&(value, ..)| value).collect(),
         left: spread(&first_left, &second_left).transposed(),
         right: spread(&first.right, &second.right),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns a matrix with falling singular values.
+    fn falling(rows: usize, columns: usize, seed: usize) -> Dense {
+        let angle = |at: usize, k: usize| ((at + seed) * (2 * k + 1)) as f32 * 0.37;
+        let element = |row: usize, column: usize| {
+            (0..12).map(|k| 0.6f32.powi(k as i32) * angle(row, k).sin() * angle(column, k).cos()).sum::<f32>()
+        };
+        let noise = |at: usize| ((at * 7919 + seed) % 101) as f32 / 5000.0;
+        let data = (0..rows * columns).map(|at| element(at / columns, at % columns) + noise(at));
+        Dense::new(data.collect(), columns)
+    }
+
+    /// Rows that are no whole blocks of a Kronecker product: as of the multiplied matrix, whose exact spectrum is known.
+    #[test]
+    fn rows_of_a_kronecker_product_have_the_svd_of_their_elements() {
+        let whole = |dense: Dense| Box::new(Factorization::Whole(dense));
+        let kronecker = Factorization::Kronecker(whole(falling(3, 4, 5)), whole(falling(300, 150, 11)));
+        let rank = 12;
+        for rows in [100..560, 0..850] {
+            let part = kronecker.clone().part(&rows);
+            assert!(matches!(part, Factorization::Rows(..)) && is_randomized(part.size(), rank, part.pair_rank()));
+            let elements = Factorization::Whole(part.matrix());
+            let (got, want) = (LowRank::of(&part, rank), LowRank::of(&elements, rank));
+            let exact = elements.singular_values();
+            for at in 0..rank {
+                assert!((got.values[at] - want.values[at]).abs() < 1e-7 * exact[0], "{rows:?}: {got:?}");
+                assert!((got.values[at] - exact[at]).abs() < 1e-4 * exact[0], "{rows:?}: {:?} {exact:?}", got.values);
+            }
+            let (left, right) = got.balanced(rank);
+            let near = Dense::new(left, rank).times(&Dense::new(right, 600));
+            let off: f64 = near.data.iter().zip(&part.matrix().data).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+            let least: f64 = exact[rank..].iter().map(|value| value * value).sum();
+            assert!(off.sqrt() < 1.001 * least.sqrt() + 1e-6 * exact[0], "{rows:?}: {off}, {least}");
+        }
+        let low = Factorization::Kronecker(
+            whole(falling(3, 4, 5)),
+            Box::new(Factorization::Product(falling(300, 2, 3), falling(2, 150, 7))),
+        );
+        let part = low.part(&(100..560));
+        let (got, want) = (LowRank::of(&part, 4).values, Factorization::Whole(part.matrix()).singular_values());
+        assert!(got.iter().zip(&want).all(|(got, want)| (got - want).abs() < 1e-6 * want), "{got:?}");
     }
 }

@@ -21,6 +21,11 @@ impl Factorization {
                 roots(eigenvalues(congruent(&left.gram_of_columns(), &right.gram_of_rows()).1))
             }
             Factorization::Product(..) => return Factorization::Whole(self.matrix()).singular_values(),
+            Factorization::Rows(..) if self.is_low_rank() && self.pair_rank() <= count => {
+                let (left, right) = self.pair();
+                return Factorization::Product(left, right).singular_values();
+            }
+            Factorization::Rows(..) => return Factorization::Whole(self.matrix()).singular_values(),
             Factorization::Whole(whole) => roots(eigenvalues(whole.small_gram())),
         };
         values.sort_by(|a, b| b.total_cmp(a));

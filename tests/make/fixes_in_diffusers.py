@@ -268,7 +268,9 @@ def lora_loupe(*arguments):
 def inspected(path):
     """Returns the label of the base model, and how many layers diffusers is said to apply."""
     report = json.loads(lora_loupe("inspect", "--json", path)[0])
-    return report["base"]["label"], next(v["applied"] for v in report["loaders"] if v["loader"] == "diffusers")
+    # A file that cannot be read has no verdicts: -1 layers agree with nothing.
+    applied = next((v["applied"] for v in report["loaders"] if v["loader"] == "diffusers"), -1)
+    return report["base"]["label"], applied
 
 
 def faults(before, after, error, promise, exact, may_lose):
@@ -278,7 +280,7 @@ def faults(before, after, error, promise, exact, may_lose):
     if exact and (common := set(before) & set(after)):
         off = max(float((before[name] - after[name]).norm() / before[name].norm()) for name in common)
         found += [f"changes are off by {off:.1e}"] if off > ROUNDING else []
-    if bool(after) != (promise > 0):
+    if bool(after) != (promise > 0) or promise < 0:
         found.append(f"{promise} predicted, {error}")
     return found
 

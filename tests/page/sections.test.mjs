@@ -69,6 +69,19 @@ for (const [id, lacks] of Object.entries({
     );
   });
 
+it('a file of zeros is said to load, not to work', async () => {
+  const { verdictSection } = await import('../../web/inspect/views/verdict.js');
+  const health = { layers: 1, relative: 0, measured: false, sentences: [] };
+  const said = async (untrained) => {
+    const found = { ...WHOLE, kind: 'adapter', algorithms: ['lora'], sha256: 'h', health: { ...health, untrained } };
+    return written(verdictSection.view(found, await shownOf(found)));
+  };
+  assert.ok((await said(0)).includes(t('verdict.works', { list: 'ComfyUI' })));
+  const zeros = await said(1);
+  assert.ok(zeros.includes(t('verdict.loads', { list: 'ComfyUI' })));
+  assert.ok(!zeros.includes(t('verdict.works', { list: 'ComfyUI' })));
+});
+
 it('the late ones are drawn once the first ones stand', async () => {
   const drawn = (sections) => sections.flatMap((part, at) => (part === null ? [] : [SECTIONS[at].id]));
   const late = ids(SECTIONS.filter(({ late }) => late));

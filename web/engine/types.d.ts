@@ -129,6 +129,10 @@ label: string,
  */
 evidence: Array<Sentence>, 
 /**
+ * Other models of the family that explain the file as well, if nothing in it decides.
+ */
+variants: Array<string>, 
+/**
  * Other families that explain the file as well, if nothing in it decides.
  */
 others: Array<Base>, };
@@ -244,6 +248,10 @@ bytes_98: number,
  * Fraction of layers whose change is zero.
  */
 untrained: number, 
+/**
+ * Number of layers whose change is zero because their alpha is 0.
+ */
+zero_alpha: number, 
 /**
  * Fraction of the total energy Σσ² kept when all layers are cut to rank 1, 2, …, up to the largest rank.
  */

@@ -371,6 +371,7 @@ export default {
   "verdict.works": "Läuft in {list}.",
   "verdict.works_partly": "Läuft in {list}; teilweise in {partly}.",
   "verdict.partly": "Läuft teilweise in {partly}.",
+  "verdict.loads": "Wird in {list} geladen, aber kein Bild ändert sich: Alle Änderungen der Datei sind null.",
   "verdict.relative": "Ändert die Gewichte um etwa {percent} %.",
   "verdict.usual": "Ändert die Gewichte um etwa {percent} %, typisch für ein LoRA.",
   "verdict.header": "Nur aus dem Header. Für Normen, Spektren und Hashes braucht es die ganze Datei ({size}).",

@@ -370,6 +370,7 @@ export default {
   "verdict.works": "Works in {list}.",
   "verdict.works_partly": "Works in {list}; partially in {partly}.",
   "verdict.partly": "Works partially in {partly}.",
+  "verdict.loads": "Loads in {list}, but no image changes: every change of the file is zero.",
   "verdict.relative": "Changes the weights by about {percent}%.",
   "verdict.usual": "Changes the weights by about {percent}%, typical for a LoRA.",
   "verdict.header": "From the header only. Norms, spectra and hashes need the full file ({size}).",

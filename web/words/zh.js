@@ -371,6 +371,7 @@ export default {
   "verdict.works": "可用于 {list}。",
   "verdict.works_partly": "可用于 {list}；部分可用于 {partly}。",
   "verdict.partly": "部分可用于 {partly}。",
+  "verdict.loads": "可在 {list} 中加载，但图像不会改变：文件的所有改动均为零。",
   "verdict.relative": "使权重改变约 {percent}%。",
   "verdict.usual": "使权重改变约 {percent}%，是 LoRA 的典型水平。",
   "verdict.header": "仅来自文件头。范数、奇异值谱和哈希需要读取整个文件（{size}）。",

@@ -41,7 +41,8 @@ pub fn locate<'a>(groups: &[Group], spellings: &KeyTable<'a>) -> Vec<Option<Modu
         if let Some((_, component, order)) = best {
             for (&index, &module) in positions.values().zip(&order) {
                 let names = NamingScheme::Place;
-                found[index] = Some(ModuleMatch { component, module, convention: "cloneofsimo", names, prefix: "" });
+                let convention = "cloneofsimo";
+                found[index] = Some(ModuleMatch { component, module, convention, names, prefix: "", compiled: false });
             }
         }
     }

@@ -167,13 +167,13 @@ impl<'a> Reader<'a> {
         if !used.is_empty() {
             self.changed_by.insert(path.clone(), group.stem.clone());
         }
+        // The scale of a change that is not computed is not used for the same reason.
+        let uncomputed = || group.tensors.values().find_map(|tensor| not_computed(&tensor.name));
+        let failed = failed.or_else(|| uncomputed().filter(|_| used.is_empty()));
         for (role, tensor) in &group.tensors {
             if !used.contains(role) {
-                self.add_leftover(
-                    tensor,
-                    Some(&path),
-                    failed.clone().unwrap_or_else(|| missing_partner(*role, &tensor.name)),
-                );
+                let reason = failed.clone().unwrap_or_else(|| missing_partner(*role, &tensor.name));
+                self.add_leftover(tensor, Some(&path), reason);
             }
         }
     }
@@ -225,13 +225,19 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Returns the reason that a tensor is not used whose algorithm is recognized but not computed.
+fn not_computed(key: &str) -> Option<LeftoverReason> {
+    let algorithm = spelling::algorithm(key)?;
+    Some(match spelling::why_not_computed(algorithm) {
+        Some(because) => LeftoverReason::NotComputed { algorithm, because },
+        None => LeftoverReason::UnsupportedAlgorithm(algorithm),
+    })
+}
+
 /// Returns the reason that a tensor of a known layer is used by no family.
 fn missing_partner(role: Role, key: &str) -> LeftoverReason {
-    if let Some(algorithm) = spelling::algorithm(key) {
-        return match spelling::why_not_computed(algorithm) {
-            Some(because) => LeftoverReason::NotComputed { algorithm, because },
-            None => LeftoverReason::UnsupportedAlgorithm(algorithm),
-        };
+    if let Some(reason) = not_computed(key) {
+        return reason;
     }
     match role {
         Role::Alpha | Role::Scale => LeftoverReason::Incomplete { missing: "missing.pair" },

@@ -75,6 +75,8 @@ pub struct Detected {
     pub published_sizes: bool,
     /// The family named by the metadata, if the layers disprove it.
     pub contradicted: Option<&'static str>,
+    /// Other models of the family that explain the file as well, if nothing in it decides.
+    pub variants: Vec<&'static str>,
     /// Other families that explain the file as well, if nothing in it decides.
     pub others: Vec<Detected>,
 }
@@ -87,9 +89,10 @@ impl Detected {
 
     /// Returns the base of a report.
     pub fn base(&self) -> Base {
-        let Detected { name, label, evidence, others, .. } = self;
+        let Detected { name, label, evidence, variants, others, .. } = self;
+        let variants = variants.iter().map(|&label| label.into()).collect();
         let others = others.iter().map(Detected::base).collect();
-        Base { family: name.clone(), label: label.clone(), evidence: evidence.clone(), others }
+        Base { family: name.clone(), label: label.clone(), evidence: evidence.clone(), variants, others }
     }
 
     /// Returns the display name, as a value of sentences.
@@ -143,8 +146,7 @@ pub fn detect(
     }
     for row in signature::fitting(groups, claimed) {
         let variants = published_variants(&row.name).iter().map(|network| Fit::of(network, groups, &shown));
-        // The smallest variant that has all of the file's blocks; the first of equal ones.
-        fits.extend(variants.reduce(|best, next| if next.size_score() > best.size_score() { next } else { best }));
+        fits.extend(best_variant(variants.collect()));
     }
     for fit in &mut fits {
         fit.in_metadata = claimed == Some(fit.name);
@@ -165,6 +167,21 @@ pub fn detect(
     found.evidence.extend(signature::quoted(metadata));
     found.contradicted = contradicted;
     found
+}
+
+/// Returns the smallest variant of a family that has all of the file's blocks, the first of equal ones, with the other ones
+/// that the file may be for as well: it changes every block of these, too.
+fn best_variant(variants: Vec<Fit>) -> Option<Fit> {
+    let better =
+        |best: usize, next: usize| if variants[next].size_score() > variants[best].size_score() { next } else { best };
+    let at = (0..variants.len()).reduce(better)?;
+    let best = &variants[at];
+    let is_twin =
+        |fit: &&Fit| !fit.extends() && fit.label != best.label && (fit.named, fit.sizes) == (best.named, best.sizes);
+    let mut twins = variants.iter().filter(is_twin).peekable();
+    let is_whole = twins.peek().is_some() && best.has_all_blocks();
+    let twins = twins.filter(|fit| is_whole && fit.has_all_blocks()).map(|fit| fit.label).collect();
+    variants.into_iter().nth(at).map(|best| Fit { twins, ..best })
 }
 
 /// Returns the family of the best fit, with the others that explain a file of so many groups as well: as rivals if
@@ -231,6 +248,7 @@ fn unknown() -> Detected {
         found: Vec::new(),
         published_sizes: false,
         contradicted: None,
+        variants: Vec::new(),
         others: Vec::new(),
     }
 }
@@ -271,6 +289,8 @@ struct Fit {
     has_flat_kernels: bool,
     last_text_layer: Option<usize>,
     second_encoder: usize,
+    /// Other models of the family that the file may be for as well.
+    twins: Vec<&'static str>,
 }
 
 impl Fit {
@@ -308,6 +328,7 @@ impl Fit {
             last_text_layer: None,
             second_encoder: 0,
             has_flat_kernels: false,
+            twins: Vec::new(),
         };
         let is_flat = |(group, found): (&Group, &Option<ModuleMatch>)| {
             let kernel = group.get(Role::Down).filter(|tensor| tensor.shape.len() == 2);
@@ -372,6 +393,11 @@ impl Fit {
         alike.all(|(_, module)| paths.contains(module.path.as_str()))
     }
 
+    /// Returns whether the model has all layers of another one and more, so that a file without these is for the other.
+    fn extends(&self) -> bool {
+        matches!(self.layers, Layers::Architecture(architecture, _) if architecture.extends)
+    }
+
     /// Returns the ranking key among the variants of one family.
     fn size_score(&self) -> (usize, usize, Reverse<usize>) {
         (self.named, self.sizes, Reverse(self.layer_count))
@@ -429,7 +455,10 @@ impl Fit {
             Some(row) if self.id.is_none() && !published_sizes => row.label.as_str(),
             _ => self.label,
         };
-        let evidence = self.evidence(&Value::label("family", label), groups, published_sizes);
+        let mut evidence = self.evidence(&Value::label("family", label), groups, published_sizes);
+        let variants = if published_sizes { self.twins } else { Vec::new() };
+        let undecided = |label: &&str| sentence!("evidence.undecided", other = Value::label("family", label));
+        evidence.extend(variants.iter().map(undecided));
         Detected {
             name: self.name.into(),
             label: label.into(),
@@ -439,6 +468,7 @@ impl Fit {
             found: self.found,
             published_sizes,
             contradicted: None,
+            variants,
             others: Vec::new(),
         }
     }

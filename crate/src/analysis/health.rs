@@ -20,6 +20,8 @@ pub struct HealthRow {
     pub bytes: u64,
     /// Singular values at strength 1.
     pub spectrum: Spectrum,
+    /// Whether its alpha is 0.
+    pub zero_alpha: bool,
 }
 
 /// Strength and rank statistics of a file.
@@ -48,6 +50,9 @@ pub struct Health {
     pub bytes_98: u64,
     /// Fraction of layers whose change is zero.
     pub untrained: f64,
+    /// Number of layers whose change is zero because their alpha is 0.
+    #[serde(default)]
+    pub zero_alpha: usize,
     /// Fraction of the total energy Σσ² kept when all layers are cut to rank 1, 2, …, up to the largest rank.
     pub energy: Vec<f32>,
     /// Layers whose norm is far above the median, strongest first.
@@ -92,7 +97,7 @@ impl HealthRow {
         let bytes = tensors.map(TensorInfo::byte_len).sum();
         let shape = delta.change.shape();
         let size = (shape.first().copied().unwrap_or(0), host_len(numel(shape.get(1..).unwrap_or(&[]))));
-        HealthRow { path: delta.path(), size, bytes, spectrum }
+        HealthRow { path: delta.path(), size, bytes, spectrum, zero_alpha: delta.alpha == Some(0.0) }
     }
 }
 
@@ -160,6 +165,7 @@ pub fn health(rows: &[HealthRow], family: &str) -> Option<Health> {
         bytes: rows.iter().map(|row| row.bytes).sum(),
         bytes_98,
         untrained,
+        zero_alpha: rows.iter().zip(&norms).filter(|(row, norm)| row.zero_alpha && **norm == 0.0).count(),
         energy,
         outliers: outliers(rows, &norms, typical),
         peak: if typical > 0.0 { peak / typical } else { 0.0 },
@@ -213,11 +219,12 @@ fn resized(row: &HealthRow, rank: usize) -> u64 {
 
 fn sentences(health: &Health) -> Vec<Sentence> {
     let mut list = Vec::new();
-    let zeros = to_count((health.untrained * health.layers as f64).round());
     if health.untrained == 1.0 {
-        return vec![sentence!("health.all_zero")];
+        let id = if health.zero_alpha > 0 { "health.zero_alpha" } else { "health.all_zero" };
+        return vec![sentence!(id)];
     }
-    if health.untrained > 0.0 {
+    let zeros = to_count((health.untrained * health.layers as f64).round()).saturating_sub(health.zero_alpha as u64);
+    if zeros > 0 {
         list.push(sentence!("health.untrained", n = zeros, layers = health.layers));
     }
     let times_usual = health.times_usual.unwrap_or(1.0);
@@ -268,6 +275,7 @@ mod tests {
             size: (300, 300),
             bytes: values.len() as u64 * 1200,
             spectrum: Spectrum { values },
+            zero_alpha: false,
         }
     }
 
@@ -279,7 +287,10 @@ mod tests {
             assert!(health.sentences.iter().zip(want).all(|(got, want)| got.starts_with(want)), "{health:?}");
         };
         check(&[row(&[0.1, 0.09]), row(&[0.08, 0.05])], &[]);
-        check(&[row(&[0.0, 0.0])], &["Every change is zero"]);
+        check(&[row(&[0.0, 0.0])], &["Every change is zero: the file was saved before training"]);
+        let zero_alpha = HealthRow { zero_alpha: true, ..row(&[0.0, 0.0]) };
+        check(std::slice::from_ref(&zero_alpha), &["Every change is zero because alpha is 0"]);
+        check(&[row(&[0.1, 0.1]), zero_alpha], &[]);
         check(&[row(&[0.1, 0.1]), row(&[0.0, 0.0])], &["1 of 2 layers"]);
         check(
             &[row(&[2.4, 0.0]), row(&[2.4, 0.0])],

@@ -319,6 +319,7 @@ async fn fill_adapter(
         family: &found,
         adapter: &adapter,
         problems: &report.problems,
+        zero_alpha: &findings.zero_alpha,
         config: configs.place(),
     };
     (report.loaders, report.applied) = judged(evidence);

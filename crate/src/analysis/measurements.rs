@@ -74,6 +74,10 @@ fn work(form: &Factorization) -> usize {
         }
         Factorization::Product(left, right) => whole(left.rows, right.columns),
         Factorization::Kronecker(first, second) => work(first).saturating_add(work(second)),
+        Factorization::Rows(..) => {
+            let (rows, columns) = form.size();
+            whole(rows, columns)
+        }
     }
 }
 

@@ -200,6 +200,8 @@ pub struct Base {
     pub label: String,
     /// Evidence for the family.
     pub evidence: Vec<Sentence>,
+    /// Other models of the family that explain the file as well, if nothing in it decides.
+    pub variants: Vec<String>,
     /// Other families that explain the file as well, if nothing in it decides.
     pub others: Vec<Base>,
 }
@@ -214,6 +216,7 @@ impl Base {
             family: UNKNOWN.into(),
             label: sentence!("family.an_unknown_model").text,
             evidence: Vec::new(),
+            variants: Vec::new(),
             others: Vec::new(),
         }
     }
@@ -228,15 +231,22 @@ impl Base {
         Value::label("family", &self.label)
     }
 
-    /// Returns the display names of all families that it may be, joined by " / ".
+    /// Returns the display names of all models that it may be for.
+    fn all_labels(&self) -> impl Iterator<Item = &str> {
+        let own = std::iter::once(&self.label).chain(&self.variants);
+        own.chain(self.others.iter().map(|base| &base.label)).map(String::as_str)
+    }
+
+    /// Returns them joined by " / ".
     pub(super) fn labels(&self) -> String {
-        std::iter::once(self).chain(&self.others).map(|base| base.label.as_str()).collect::<Vec<_>>().join(" / ")
+        self.all_labels().collect::<Vec<_>>().join(" / ")
     }
 
     /// Returns them as a value of sentences.
     pub fn names(&self) -> Value {
-        let or = |names: Value, other: &Base| sentence!("verdict.or", base = names, other = other.name()).into();
-        self.others.iter().fold(self.name(), or)
+        let mut names = self.all_labels().map(|label| Value::label("family", label));
+        let first = names.next().unwrap_or_else(|| self.name());
+        names.fold(first, |names, other| sentence!("verdict.or", base = names, other = other).into())
     }
 
     /// Returns the family, if this program can run it.

@@ -149,7 +149,7 @@ fn by_columns(form: &Factorization, columns: &[Bucket]) -> Vec<Sums> {
             let inner: Vec<Sums> = lines(right).map(of_line).collect();
             lines(left).map(|line| weighted(line, &inner)).collect()
         }
-        Factorization::Kronecker(..) => lines(&form.matrix()).map(of_line).collect(),
+        Factorization::Kronecker(..) | Factorization::Rows(..) => lines(&form.matrix()).map(of_line).collect(),
     }
 }
 
@@ -170,7 +170,7 @@ fn by_rows(form: &Factorization, rows: &[Bucket]) -> Vec<Sums> {
             let column = |at: usize| lines(right).map(|line| line[at]).collect::<Vec<f32>>();
             (0..right.columns).map(|at| weighted(&column(at), &inner)).collect()
         }
-        Factorization::Kronecker(..) => of_lines(&form.matrix()),
+        Factorization::Kronecker(..) | Factorization::Rows(..) => of_lines(&form.matrix()),
     }
 }
 

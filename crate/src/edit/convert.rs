@@ -9,7 +9,7 @@ use super::of_base::{change_of_base, is_matrix_of_base};
 use super::open::Opened;
 use super::pairs::{
     KeptRow, KeyScheme, PairKeys, alpha, check_rank, dtype, form, is_convertible, layer_shape, lora_rank, no_name,
-    pair, pair_pieces, roles, spectrum,
+    pair, pair_pieces, roles,
 };
 use super::peft::PeftMetadata;
 use super::preview::{BakedScale, ConvertPreview, DroppedKey, Rebuilt, Renamed};
@@ -147,8 +147,12 @@ async fn plan<'a, 'b>(
             Err(EditError::Unsupported { what, hint, .. }) if options.drop => {
                 planner.drop_delta(delta, &sentence!("dropped.unsupported", what = what, hint = Value::phrase(hint)));
             }
-            Err(EditError::NoMatrix { algorithm, .. }) if options.drop => {
-                planner.drop_delta(delta, &sentence!("dropped.no_matrix", algorithm = algorithm.word()));
+            Err(EditError::NoMatrix { algorithm, .. } | EditError::NotAMatrix { algorithm, .. }) if options.drop => {
+                let id = if base.is_some() { "dropped.not_a_matrix" } else { "dropped.no_matrix" };
+                planner.drop_delta(delta, &sentence!(id, algorithm = algorithm.word()));
+            }
+            Err(EditError::NoMatrix { layer, algorithm }) if base.is_some() => {
+                return Err(EditError::NotAMatrix { layer, algorithm });
             }
             other => other?,
         }
@@ -246,8 +250,8 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         let with_base = self.options.as_lora && self.base.is_some();
         if delta.algorithm == Algorithm::PeftIa3 && delta.part == Part::Bias {
             // The weight's change has the same tensor, but a LoRA of it has no bias.
-            let no_matrix = || EditError::NoMatrix { layer: self.opened.layer(delta), algorithm: delta.algorithm };
-            return if with_base { Err(no_matrix()) } else { Ok(()) };
+            let (layer, algorithm) = (self.opened.layer(delta), delta.algorithm);
+            return if with_base { Err(EditError::NotAMatrix { layer, algorithm }) } else { Ok(()) };
         }
         let strength = self.options.strengths.of(delta);
         if strength == 0.0 {
@@ -341,8 +345,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         let Some((rank, exact)) = lora_rank(matrix, self.options.rank) else {
             return Err(EditError::NeedsRank { layer, algorithm: delta.algorithm, rank: matrix.rank() });
         };
-        let spectrum = spectrum(&layer, matrix, scale)?;
-        let kept = KeptRow::new(layer, delta.change.rank(), rank, &spectrum);
+        let kept = KeptRow::of_matrix(layer, delta.change.rank(), (rank, exact), matrix, scale)?;
         self.preview.rebuilt.push(Rebuilt { algorithm: delta.algorithm, exact, kept });
         Ok(rank)
     }
@@ -447,7 +450,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         let has_alpha = self.scheme.has_alpha(self.opened, delta);
         let scale = delta.scale * strength;
         let Some(rank) = delta.change.alpha_rank() else {
-            return (scale, delta.alpha.filter(|_| has_alpha));
+            return (scale, delta.alpha.filter(|_| has_alpha && !self.has_weight(delta)));
         };
         let rank = rank as f32;
         let group = self.opened.group(delta);
@@ -463,6 +466,14 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
         };
         self.notes.add(delta, delta.change.rank().unwrap_or(1), alpha, delta.algorithm == Algorithm::Dora);
         (bake, Some(alpha).filter(|_| has_alpha))
+    }
+
+    /// Returns whether a bias has a weight of the same layer, whose alpha the file has once.
+    fn has_weight(&self, delta: &Delta) -> bool {
+        let is_weight = |other: &Delta| {
+            other.part == Part::Weight && other.component == delta.component && other.module.path == delta.module.path
+        };
+        delta.part == Part::Bias && self.opened.adapter.deltas.iter().any(is_weight)
     }
 
     /// Copies the `on_input` flag of (IA)³.

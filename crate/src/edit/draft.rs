@@ -7,7 +7,7 @@ use crate::formats::widen::{narrow, widen};
 use crate::formats::{ByteSink, ByteSource, COPY_BLOCK, Dtype, FormatError, Header, TensorInfo};
 use crate::num::numel;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use ts_rs::TS;
 
@@ -94,7 +94,11 @@ impl Draft {
             at += byte_len(slot);
             TensorInfo::contiguous(slot.name.clone(), slot.dtype, slot.shape.clone(), start..at)
         };
-        let tensors = slots.map(tensor).collect();
+        let tensors: Vec<TensorInfo> = slots.map(tensor).collect();
+        debug_assert!(
+            tensors.iter().map(|tensor| &tensor.name).collect::<BTreeSet<_>>().len() == tensors.len(),
+            "a key is there twice"
+        );
         Draft { header: Header::of(tensors, metadata), pieces }
     }
 

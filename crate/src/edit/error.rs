@@ -24,6 +24,8 @@ pub enum EditError {
     Unsupported { layer: String, what: Value, target: &'static str, hint: &'static str },
     /// Change that is no factorizable matrix, and so cannot be converted to LoRA.
     NoMatrix { layer: String, algorithm: Algorithm },
+    /// Change that is no matrix, whatever the base model.
+    NotAMatrix { layer: String, algorithm: Algorithm },
     /// Change of full rank, without a rank for its approximation.
     NeedsRank { layer: String, algorithm: Algorithm, rank: usize },
     /// Number of blocks of no deeper model that the adapter's blocks could be moved to.
@@ -90,6 +92,9 @@ impl EditError {
             }
             EditError::NoMatrix { layer, algorithm } => {
                 sentence!("edit.no_matrix", layer = layer, algorithm = algorithm.word())
+            }
+            EditError::NotAMatrix { layer, algorithm } => {
+                sentence!("edit.not_a_matrix", layer = layer, algorithm = algorithm.word())
             }
             EditError::NeedsRank { layer, algorithm, rank } => {
                 sentence!("edit.needs_rank", layer = layer, algorithm = algorithm.word(), rank = *rank)

@@ -307,7 +307,8 @@ fn rare_dtype(report: &Report) -> Option<Fix> {
 fn advice(report: &Report) -> Vec<Fix> {
     let mut list = Vec::new();
     let Some(health) = report.health.as_ref().filter(|_| !has(report, ProblemClass::NanInf)) else { return list };
-    if health.rank_98 * 2 <= health.rank && !report.is_refused() && report.leftovers.is_empty() {
+    let is_trained = health.untrained < 1.0 && !report.is_refused() && report.leftovers.is_empty();
+    if health.rank_98 * 2 <= health.rank && is_trained {
         let megabytes = |bytes: u64| rounded(bytes as f64 / 1e6, 1);
         let (before, after) = (megabytes(health.bytes), megabytes(health.bytes_98));
         let title = sentence!("fix.resize", rank = health.rank_98, before = before, after = after);

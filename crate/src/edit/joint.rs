@@ -5,7 +5,7 @@ use super::convert::{Layer, Planner};
 use super::error::EditError;
 use super::names::Target;
 use super::pairs::{PairKeys, common_dtype, dtype, is_convertible, no_name, pair_pieces};
-use super::qkv::{Block, Fusion, assembled, part};
+use super::qkv::{Block, Fusion, assembled, part, part_path};
 use crate::adapters::{Delta, Part};
 use crate::formats::Dtype;
 use crate::model::{Component, Module};
@@ -49,7 +49,9 @@ impl<'a> Planner<'a, '_, '_> {
         }
         let mut blocks = Vec::new();
         for (part, rows) in &fusion.parts {
-            let is_part = |delta: &&Delta| delta.component == fusion.component && delta.module.path == part.path;
+            let is_part = |delta: &&Delta| {
+                delta.component == fusion.component && part_path(&self.opened.layers, &delta.module) == part.path
+            };
             for delta in self.opened.adapter.deltas.iter().filter(is_part) {
                 if delta.change.shape()[0] != rows.len() || delta.part == Part::Bias {
                     return Err(no_name(self.opened.layer(delta), target));
@@ -100,7 +102,10 @@ impl<'a> Planner<'a, '_, '_> {
         for block in blocks.iter().filter(|block| !block.delta.algorithm.is_pair()) {
             let layer = if blocks.len() == 1 { layer.clone() } else { self.opened.layer(block.delta) };
             let matrix = part(self.opened, block).await?;
-            self.note_lora(layer, block.delta, &matrix, block.scale)?;
+            let rank = self.note_lora(layer, block.delta, &matrix, block.scale)?;
+            if blocks.len() == 1 {
+                return Ok(rank);
+            }
         }
         Ok(assembled(self.opened, blocks, rows, self.options.rank).await?.pair_rank())
     }

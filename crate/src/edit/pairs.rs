@@ -84,6 +84,27 @@ impl KeptRow {
         KeptRow { path, rank_before, rank, norm: spectrum.frobenius(), energy: spectrum.energy_kept(rank), error }
     }
 
+    /// Creates the row of `scale` times a matrix at a rank at which it is exact or approximated; an error if an element is not
+    /// finite.
+    pub(super) fn of_matrix(
+        path: String,
+        rank_before: Option<usize>,
+        (rank, exact): (usize, bool),
+        matrix: &Factorization,
+        scale: f32,
+    ) -> Result<KeptRow, EditError> {
+        let (scale, norm) = (f64::from(scale).abs(), matrix.norm());
+        if !(scale * norm).is_finite() {
+            return Err(EditError::NotFinite { layer: path });
+        }
+        if exact {
+            return Ok(KeptRow { path, rank_before, rank, norm: scale * norm, energy: 1.0, error: 0.0 });
+        }
+        let mut low_rank = LowRank::of(matrix, rank);
+        low_rank.values.iter_mut().for_each(|value| *value *= scale);
+        Ok(KeptRow::of_low_rank(path, rank_before, rank, scale * norm, &low_rank))
+    }
+
     /// Creates the row of a matrix of this norm that was approximated at this rank.
     pub(super) fn of_low_rank(
         path: String,
@@ -259,10 +280,9 @@ pub(super) fn lora_rank(matrix: &Factorization, wanted: Option<usize>) -> Option
     /// Full rank up to which a LoRA of that rank costs little.
     const SMALL: usize = 16;
     let full_rank = matrix.rank();
+    let is_kronecker = matches!(matrix, Factorization::Kronecker(..) | Factorization::Rows(..));
     match wanted {
-        Some(rank) if matches!(matrix, Factorization::Kronecker(..)) && full_rank > SMALL => {
-            Some((rank.min(full_rank), rank >= full_rank))
-        }
+        Some(rank) if is_kronecker && full_rank > SMALL => Some((rank.min(full_rank), rank >= full_rank)),
         _ if matrix.is_low_rank() => Some((matrix.pair_rank(), true)),
         _ if full_rank <= SMALL => Some((full_rank, true)),
         wanted => wanted.map(|rank| (rank.min(full_rank), rank >= full_rank)),

@@ -47,14 +47,26 @@ pub(super) fn place<'a>(layers: &'a Layers, delta: &'a Delta, native: bool) -> D
     if let Some(fusion) = fusion_by_trainer(architecture, delta) {
         return if native { to_native(architecture, fusion) } else { Destination::Split(fusion) };
     }
+    if let Some(part) = architecture.named_by_trainer(&delta.module.path) {
+        let rows = 0..part.weight_shape()[0];
+        let renamed = Fusion { component: delta.component, whole: &delta.module, parts: vec![(part, rows)] };
+        return match native {
+            true => fusion(architecture, delta.component, part).map_or(Destination::Nowhere, Destination::Fuse),
+            false => Destination::Split(renamed),
+        };
+    }
     let crosses = (*source == ModuleSource::Native) != native;
     match (architecture.naming(&delta.module.path), native) {
         (Some(ModuleSource::Both), _) if crosses && is_swapped(architecture.family, &delta.module) => Destination::Swap,
         (Some(ModuleSource::Both), _) | (Some(ModuleSource::Native), true) | (Some(ModuleSource::Diffusers), false) => {
             Destination::Same
         }
-        (Some(ModuleSource::Native), false) => fusion(layers, delta).map_or(Destination::Nowhere, Destination::Split),
-        (Some(ModuleSource::Diffusers), true) => fusion(layers, delta).map_or(Destination::Nowhere, Destination::Fuse),
+        (Some(ModuleSource::Native), false) => {
+            fusion(architecture, delta.component, &delta.module).map_or(Destination::Nowhere, Destination::Split)
+        }
+        (Some(ModuleSource::Diffusers), true) => {
+            fusion(architecture, delta.component, &delta.module).map_or(Destination::Nowhere, Destination::Fuse)
+        }
         _ => Destination::Nowhere,
     }
 }
@@ -97,13 +109,21 @@ fn is_swapped(family: &str, module: &Module) -> bool {
     matches!(family, "flux1" | "flux2" | "sd3" | "hunyuan_video") && last || family == "sd3" && last_context
 }
 
-/// Returns the fused layer that a delta's layer is, or is a part of.
-fn fusion<'a>(layers: &'a Layers, delta: &Delta) -> Option<Fusion<'a>> {
-    let Layers::Architecture(architecture, _) = layers else { return None };
+/// Returns the path of a layer in diffusers' naming, if it is a trainer's name of a part.
+pub(super) fn part_path<'a>(layers: &'a Option<Layers>, module: &'a Module) -> &'a str {
+    let named = match layers {
+        Some(Layers::Architecture(architecture, _)) => architecture.named_by_trainer(&module.path),
+        _ => None,
+    };
+    &named.unwrap_or(module).path
+}
+
+/// Returns the fused layer that a layer is, or is a part of.
+fn fusion<'a>(architecture: &'a Architecture, of: Component, layer: &Module) -> Option<Fusion<'a>> {
     let mut whole = None;
     let mut parts: Vec<(&Module, Range<usize>)> = Vec::new();
     for (component, module) in architecture.modules() {
-        if component != delta.component || module.ldm != delta.module.ldm {
+        if component != of || module.ldm != layer.ldm {
             continue;
         }
         match architecture.naming(&module.path) {
@@ -115,7 +135,7 @@ fn fusion<'a>(layers: &'a Layers, delta: &Delta) -> Option<Fusion<'a>> {
             _ => {}
         }
     }
-    Some(Fusion { component: delta.component, whole: whole?, parts }).filter(|fusion| !fusion.parts.is_empty())
+    Some(Fusion { component: of, whole: whole?, parts }).filter(|fusion| !fusion.parts.is_empty())
 }
 
 /// A block of rows of a delta's change, and its position in the result.
@@ -132,7 +152,7 @@ pub(super) struct Block<'a> {
 
 /// Reads the rows that a block takes, without its scale.
 pub(super) async fn part(opened: &Opened<'_>, block: &Block<'_>) -> Result<Factorization, EditError> {
-    Ok(sliced(form(opened, block.delta).await?, &block.take))
+    Ok(form(opened, block.delta).await?.part(&block.take))
 }
 
 /// Assembles the blocks into a change of `rows` rows. Blocks of other algorithms than LoRA that have no small exact
@@ -160,26 +180,6 @@ pub(super) async fn assembled(
         &pairs.iter().zip(blocks).map(|((left, right), block)| (left, right, block.at)).collect::<Vec<_>>(),
         rows,
     ))
-}
-
-/// Returns rows of a matrix. A Kronecker product stays one if the rows are whole blocks of it.
-fn sliced(matrix: Factorization, rows: &Range<usize>) -> Factorization {
-    let dense = |matrix: Dense| {
-        Dense::new(matrix.data[rows.start * matrix.columns..rows.end * matrix.columns].to_vec(), matrix.columns)
-    };
-    match matrix {
-        Factorization::Whole(whole) => Factorization::Whole(dense(whole)),
-        Factorization::Product(left, right) => Factorization::Product(dense(left), right),
-        Factorization::Kronecker(first, second) => {
-            let height = second.size().0.max(1);
-            if rows.start.is_multiple_of(height) && rows.end.is_multiple_of(height) {
-                let first = sliced(*first, &(rows.start / height..rows.end / height));
-                return Factorization::Kronecker(Box::new(first), second);
-            }
-            let (left, right) = Factorization::Kronecker(first, second).pair();
-            Factorization::Product(dense(left), right)
-        }
-    }
 }
 
 /// Stacks products vertically, each from its first row on.
@@ -238,20 +238,6 @@ mod tests {
         let shared = stacked(&[(&a, &c, 0), (&b, &c, 3)], 6);
         assert_eq!((shared.size(), shared.pair_rank()), ((6, 4), 2));
         assert_eq!(shared.matrix().data[8..12], [0.0; 4], "the row between the parts is zero");
-    }
-
-    #[test]
-    fn rows_of_a_matrix_are_those_of_its_factors() {
-        let (a, b) = (dense(4, 2, 5), dense(3, 2, 7));
-        let whole = |matrix: &Dense| Box::new(Factorization::Whole(matrix.clone()));
-        let kronecker = Factorization::Kronecker(whole(&a), whole(&b));
-        let all = kronecker.matrix();
-        for rows in [3..9, 0..12, 2..7] {
-            let part = sliced(kronecker.clone(), &rows);
-            let is_kronecker = matches!(part, Factorization::Kronecker(..));
-            assert_eq!(is_kronecker, rows != (2..7), "{rows:?}");
-            assert_eq!(part.matrix().data, all.data[rows.start * 4..rows.end * 4], "{rows:?}");
-        }
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! also gives the repetitions. Sizes are a number, a variable or both (`6D`); variables take the values
 //! of a published model size. `=` repeats the native name, `-` means no name. Several DIFFUSERS names,
 //! with `+` between their output sizes, are parts of one fused native layer. A single size is that of a
-//! norm. `~` marks a trainer's names for parts of a layer, or with several DIFFUSERS names for a fusion of
-//! these layers, which are not counted in the coverage.
+//! norm. `~` marks a trainer's names, which are not counted in the coverage: for the part of a layer that is
+//! DIFFUSERS there, for another part of a layer, or with several DIFFUSERS names for a fusion of these layers.
 
 use super::module::{Component, Granularity, Kind, Module};
 use super::toml_table;
@@ -38,9 +38,13 @@ pub struct Architecture {
     pub family: &'static str,
     /// Display name of the model size.
     pub label: &'static str,
+    /// Whether it has all layers of another size and more: files without these are for the other.
+    pub extends: bool,
     layers: Vec<(Component, Module, ModuleSource)>,
     /// The paths of the layers that a trainer fuses, by the path of the fused layer.
     fused: HashMap<String, Vec<String>>,
+    /// diffusers' paths of the parts of layers that a trainer names.
+    named: HashMap<String, String>,
 }
 
 impl Architecture {
@@ -77,6 +81,12 @@ impl Architecture {
         parts
             .filter_map(|part| self.layers.iter().map(|(_, module, _)| module).find(|module| module.path == *part))
             .collect()
+    }
+
+    /// Returns diffusers' layer that a trainer's name of a part is for; `None` for any other layer.
+    pub fn named_by_trainer(&self, path: &str) -> Option<&Module> {
+        let path = self.named.get(path)?;
+        self.layers.iter().map(|(_, module, _)| module).find(|module| module.path == *path)
     }
 
     /// Returns the deeper models of the family that were made from this size by inserting blocks: the number of blocks
@@ -133,6 +143,9 @@ fn one() -> usize {
 struct Size {
     label: String,
     values: BTreeMap<String, usize>,
+    /// Whether it has all layers of another size and more: files without these are for the other.
+    #[serde(default)]
+    extends: bool,
     /// Positions of the blocks that are inserted into those of the size before it.
     #[serde(default)]
     inserted: Vec<usize>,
@@ -221,7 +234,14 @@ fn refiner() -> Option<Architecture> {
     let unet = Unet::new(&UnetConfig::parse(include_str!("configs/sdxl_refiner/unet.json")).ok()?);
     let mut layers = encoder("clip_g", Component::TextEncoder2);
     layers.extend(unet.modules().into_iter().map(|module| (Component::Unet, module.clone(), ModuleSource::Both)));
-    Some(Architecture { family: "sdxl_refiner", label: "the SDXL refiner", layers, fused: HashMap::new() })
+    Some(Architecture {
+        family: "sdxl_refiner",
+        label: "the SDXL refiner",
+        extends: false,
+        layers,
+        fused: HashMap::new(),
+        named: HashMap::new(),
+    })
 }
 
 /// Builds Kolors: SDXL's UNet with another text encoder, whose hidden states pass through an additional layer.
@@ -236,7 +256,14 @@ fn kolors() -> Option<Architecture> {
         }
         layers.push((Component::Unet, module, ModuleSource::Both));
     }
-    Some(Architecture { family: "kolors", label: "Kolors", layers, fused: HashMap::new() })
+    Some(Architecture {
+        family: "kolors",
+        label: "Kolors",
+        extends: false,
+        layers,
+        fused: HashMap::new(),
+        named: HashMap::new(),
+    })
 }
 
 impl Table {
@@ -247,7 +274,7 @@ impl Table {
             self.text.iter().zip(TEXT).flat_map(|(name, component)| encoder(name, component)).collect();
         let component = Component::ALL.into_iter().find(|component| component.name() == self.component);
         let component = component.unwrap_or(Component::Transformer);
-        let mut fused = HashMap::new();
+        let (mut fused, mut named) = (HashMap::new(), HashMap::new());
         for section in &self.layers {
             let value = |name: &Option<String>, default| match name {
                 Some(name) => size.values.get(name).copied().unwrap_or(0),
@@ -269,6 +296,9 @@ impl Table {
                         let parts = line.diffusers.iter().map(|name| format!("{diffusers}{name}"));
                         fused.insert(format!("{diffusers}{}", line.native), parts.collect());
                     }
+                    if let Some(part) = line.part_of_trainer() {
+                        named.insert(format!("{native}{}", line.native), format!("{diffusers}{part}"));
+                    }
                     layers.extend(
                         line.modules(&native, &diffusers, self.bias)
                             .map(|(module, source)| (component, module, source)),
@@ -276,7 +306,7 @@ impl Table {
                 }
             }
         }
-        Architecture { family: &self.family, label: &size.label, layers, fused }
+        Architecture { family: &self.family, label: &size.label, extends: size.extends, layers, fused, named }
     }
 }
 
@@ -334,6 +364,12 @@ impl<'a> Line<'a> {
         self.extra && self.diffusers.len() > 1
     }
 
+    /// Returns diffusers' name of the part of a layer that a trainer names.
+    fn part_of_trainer(&self) -> Option<&str> {
+        let [name] = self.diffusers[..] else { return None };
+        self.extra.then_some(name)
+    }
+
     /// Returns the fused layer and its parts, or the single layer.
     fn modules(&self, native: &str, diffusers: &str, bias: bool) -> impl Iterator<Item = (Module, ModuleSource)> {
         let ldm = format!("{native}{}", self.native);
@@ -353,7 +389,8 @@ impl<'a> Line<'a> {
         };
         let mut list = Vec::new();
         match self.diffusers.as_slice() {
-            [] => list.push(full(ldm.clone(), if self.extra { ModuleSource::Extra } else { ModuleSource::Native })),
+            [] | [_] if self.extra => list.push(full(ldm.clone(), ModuleSource::Extra)),
+            [] => list.push(full(ldm.clone(), ModuleSource::Native)),
             [name] => list.push(full(format!("{diffusers}{name}"), ModuleSource::Both)),
             _ if self.is_fused_by_trainer() => {
                 let path = format!("{diffusers}{}", self.native);
@@ -464,6 +501,21 @@ mod tests {
             assert_eq!(architecture.naming(path), Some(ModuleSource::Extra));
         }
         assert!(Architecture::of("krea2")[0].fused_by_trainer("transformer_blocks.3.attn.to_q").is_empty());
+    }
+
+    #[test]
+    fn parts_that_a_trainer_names_are_those_of_diffusers() {
+        let mut parts = 0;
+        for architecture in Architecture::families().flat_map(Architecture::of) {
+            for (_, module, _) in &architecture.layers {
+                let Some(part) = architecture.named_by_trainer(&module.path) else { continue };
+                assert_eq!(architecture.naming(&module.path), Some(ModuleSource::Extra), "{}", module.path);
+                assert_eq!(architecture.naming(&part.path), Some(ModuleSource::Diffusers), "{}", part.path);
+                assert_eq!(module.weight_shape(), part.weight_shape(), "{}", module.path);
+                parts += 1;
+            }
+        }
+        assert!(parts > 400, "{parts}");
     }
 
     #[test]

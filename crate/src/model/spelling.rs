@@ -271,6 +271,8 @@ pub struct ModuleMatch<'a> {
     pub names: NamingScheme,
     /// Key prefix of the component.
     pub prefix: &'static str,
+    /// Whether the name contains the wrapper of `torch.compile`, which no loader looks up.
+    pub compiled: bool,
 }
 
 /// FNV-1a-like hash over eight bytes at a time. The maps contain only known names, so input cannot cause
@@ -333,14 +335,21 @@ impl<'a> KeyTable<'a> {
         &self.modules
     }
 
-    /// Looks up an adapter key without its suffix.
+    /// Looks up an adapter key without its suffix; without the wrapper of `torch.compile` if it contains that.
     pub fn find(&self, stem: &str, peft: bool) -> Option<ModuleMatch<'a>> {
+        self.named(stem, peft).or_else(|| {
+            let found = self.named(&without_compiler(stem)?, peft)?;
+            Some(ModuleMatch { compiled: true, ..found })
+        })
+    }
+
+    fn named(&self, stem: &str, peft: bool) -> Option<ModuleMatch<'a>> {
         PREFIXES[usize::from(stem.contains('.'))].iter().find_map(|prefix| {
             let rest = stem.strip_prefix(&prefix.text)?;
             let component = if prefix.component == Component::Unet { self.denoiser } else { prefix.component };
             let &(module, names) = self.names_in(component)?.get(rest)?;
             let convention = prefix.convention(names, peft);
-            Some(ModuleMatch { component, module, convention, names, prefix: &prefix.text })
+            Some(ModuleMatch { component, module, convention, names, prefix: &prefix.text, compiled: false })
         })
     }
 
@@ -357,6 +366,14 @@ impl<'a> KeyTable<'a> {
             Some((component, module))
         })
     }
+}
+
+/// Returns a stem without the name that `torch.compile` gives to the module in its wrapper; `None` without one.
+fn without_compiler(stem: &str) -> Option<String> {
+    const WRAPPED: &str = "_orig_mod";
+    let separator = if stem.contains('.') { '.' } else { '_' };
+    let part = format!("{WRAPPED}{separator}");
+    stem.contains(&part).then(|| stem.replace(&part, ""))
 }
 
 /// Returns all dotted names of a module.
@@ -422,6 +439,16 @@ mod tests {
         check("base_model.model.encoder.layers.3.mlp.fc1.lora_A.weight", "peft_plain", FC1);
         check("text_encoders.clip_l.transformer.text_model.encoder.layers.3.mlp.fc1.lora_down.weight", "comfy", FC1);
         assert!(spellings.find("lora_unet_down_blocks_7_attentions_0_proj_in", false).is_none());
+        let compiled = [
+            format!("unet._orig_mod.{Q}"),
+            format!("base_model.model._orig_mod.{}", Q.replace(".attn1", "._orig_mod.attn1")),
+            format!("lora_unet__orig_mod_{}", Q.replace('.', "_")),
+        ];
+        for stem in compiled {
+            let found = spellings.find(&stem, false).expect(&stem);
+            assert!(found.compiled && found.module.path == Q, "{stem}");
+        }
+        assert!(!spellings.find(&format!("unet.{Q}"), false).expect("a layer").compiled);
         assert!(split("some_stray_tensor").is_none());
     }
 

@@ -48,7 +48,7 @@ function verdictView(entry, report, scale, send) {
             </p>`
           : nothing
       }
-      ${report.kind === "adapter" && report.loaders.length ? worksLine(report.loaders) : nothing}
+      ${report.kind === "adapter" && report.loaders.length ? worksLine(report) : nothing}
       ${report.health ? healthView(report.health, entry.fixes, send) : nothing}
       ${weighingView(entry, report, scale, send)} ${factsView(report, send)} ${restView(entry, send)}
     </div>
@@ -82,14 +82,16 @@ function problemView(problem, report, fixes, send) {
   });
 }
 
-/** "Works in ComfyUI and Forge; in part in A1111." @param {Report["loaders"]} loaders */
-function worksLine(loaders) {
+/** "Works in ComfyUI and Forge; in part in A1111." @param {Report} report */
+function worksLine({ loaders, health }) {
   const list = (/** @type {string} */ status) =>
     loaders.filter((verdict) => verdict.status === status).map(({ label }) => label);
   const [applied, partly] = [list("applied"), list("partly")];
   const format = new Intl.ListFormat(language());
   if (!applied.length && !partly.length)
     return html`<p class="works-line">${t("verdict.nowhere", { n: loaders.length })}</p>`;
+  if (health?.untrained === 1)
+    return html`<p class="works-line">${t("verdict.loads", { list: format.format([...applied, ...partly]) })}</p>`;
   const said = { list: format.format(applied), partly: format.format(partly) };
   const line = !partly.length
     ? t("verdict.works", said)

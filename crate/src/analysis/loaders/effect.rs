@@ -46,6 +46,11 @@ pub fn weights(groups: &[Group], family: &Detected) -> Vec<Vec<String>> {
             Some(Layers::Architecture(architecture, _)) => architecture.fused_by_trainer(&module.path),
             _ => Vec::new(),
         };
+        if let Some(Layers::Architecture(architecture, _)) = family.layers
+            && let Some(part) = architecture.named_by_trainer(&module.path)
+        {
+            return vec![format!("{component}.{}", part.path)];
+        }
         if !fused.is_empty() {
             return fused.iter().map(|part| format!("{component}.{}", part.path)).collect();
         }

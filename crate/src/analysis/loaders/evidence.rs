@@ -23,6 +23,8 @@ pub struct Evidence<'a> {
     pub adapter: &'a Adapter,
     /// Problems of the file.
     pub problems: &'a [Problem],
+    /// Paths of the layers whose alpha is known to be 0.
+    pub zero_alpha: &'a [String],
     /// Location of its PEFT config.
     pub config: Option<ConfigSource>,
 }

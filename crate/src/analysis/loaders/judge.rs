@@ -39,7 +39,7 @@ pub fn judgements(evidence: &Evidence) -> Vec<Judgement> {
     let changes = strength::changes(evidence);
     let judge = |loader| Case { loader, evidence, places: &places, changes: &changes }.judge();
     let mut list: Vec<Judgement> = rules::all().iter().map(judge).collect();
-    list.push(own_judgement(evidence));
+    list.push(own_judgement(evidence, &changes));
     list
 }
 
@@ -112,7 +112,13 @@ impl<'a> ActiveRules<'a> {
             if names.clone().all(Option::is_some) { names.next()?.as_deref() } else { None }
         };
         let of_path = self.path.and_then(|path| path.since.as_deref());
-        of_path.or_else(|| applied.iter().find_map(of_layer)).or(self.loader.since.get(family).map(String::as_str))
+        let is_named = |(group, _): &(&Group, &ModuleMatch)| endings(group).iter().any(|end| end.contains(".default"));
+        let of_names = self.loader.default_since.as_deref().filter(|_| applied.iter().any(is_named));
+        of_path.or(of_names).or_else(|| applied.iter().find_map(of_layer)).or(self
+            .loader
+            .since
+            .get(family)
+            .map(String::as_str))
     }
 }
 
@@ -486,6 +492,8 @@ enum Skip<'a> {
     NoLayer,
     /// The loader does not look up its keys: their naming, prefix, and whether they are PEFT's.
     Names(NamingScheme, &'a str, bool),
+    /// Its keys contain the wrapper of `torch.compile`.
+    Compiled,
     /// The loader does not read tensors with this suffix.
     Stored(&'a str),
     /// It fails to compute them.
@@ -497,6 +505,7 @@ impl Skip<'_> {
         match *outcome {
             KeyOutcome::Applied => None,
             KeyOutcome::NoLayer => Some(Skip::NoLayer),
+            KeyOutcome::NotLookedUp(found) if found.compiled => Some(Skip::Compiled),
             KeyOutcome::NotLookedUp(found) => Some(Skip::Names(found.names, found.prefix, group.peft)),
             KeyOutcome::Unreadable(ending) => Some(Skip::Stored(ending)),
             KeyOutcome::Fails(ending) => Some(Skip::Fails(ending)),
@@ -507,6 +516,7 @@ impl Skip<'_> {
     fn sentence(self, layers: usize, base: &Value) -> Sentence {
         let (scheme, prefix, peft) = match self {
             Skip::NoLayer => return sentence!("loader.no_layer", n = layers, base = base.clone()),
+            Skip::Compiled => return sentence!("loader.compiled", n = layers),
             Skip::Stored(ending) => return sentence!("loader.stored", n = layers, ending = ending),
             Skip::Fails(ending) => return sentence!("loader.fails", n = layers, ending = ending),
             Skip::Names(scheme, prefix, peft) => (scheme, prefix, peft),
@@ -529,8 +539,13 @@ impl Skip<'_> {
 
 /// Returns why layers are not applied: each reason with its number of layers, the most frequent first, and advice.
 fn reasons(loader: &Loader, evidence: &Evidence, outcomes: &[KeyOutcome]) -> Option<Sentence> {
-    let mut counts: Vec<(Skip, usize)> = Vec::new();
-    for skip in evidence.groups.iter().zip(outcomes).filter_map(|(group, outcome)| Skip::of(group, outcome)) {
+    // Only layers whose change is known can be converted.
+    let factors = evidence.adapter.deltas.iter().flat_map(|delta| delta.change.factors());
+    let computed: HashSet<&str> = factors.map(|factor| factor.key.as_str()).collect();
+    let (mut counts, mut convertible): (Vec<(Skip, usize)>, bool) = (Vec::new(), false);
+    for (group, outcome) in evidence.groups.iter().zip(outcomes) {
+        let Some(skip) = Skip::of(group, outcome) else { continue };
+        convertible |= group.tensors.values().any(|tensor| computed.contains(tensor.name.as_str()));
         match counts.iter_mut().find(|(known, _)| *known == skip) {
             Some((_, count)) => *count += 1,
             None => counts.push((skip, 1)),
@@ -539,7 +554,10 @@ fn reasons(loader: &Loader, evidence: &Evidence, outcomes: &[KeyOutcome]) -> Opt
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let base = evidence.family.named();
     let mut list: Vec<Sentence> = counts.iter().map(|(skip, count)| skip.sentence(*count, &base)).collect();
-    if counts.iter().any(|(skip, _)| matches!(skip, Skip::Names(..))) {
+    if !convertible {
+        return Sentence::joined(list);
+    }
+    if counts.iter().any(|(skip, _)| matches!(skip, Skip::Names(..) | Skip::Compiled)) {
         list.push(sentence!("loader.convert_keys", loader = &loader.label));
     } else if counts.iter().any(|(skip, _)| matches!(skip, Skip::Stored(_) | Skip::Fails(_))) {
         list.push(sentence!("loader.convert_lora"));
@@ -548,7 +566,7 @@ fn reasons(loader: &Loader, evidence: &Evidence, outcomes: &[KeyOutcome]) -> Opt
 }
 
 /// Returns the judgement of this program's own runner.
-fn own_judgement(evidence: &Evidence) -> Judgement {
+fn own_judgement(evidence: &Evidence, changes: &Changes) -> Judgement {
     let total = evidence.groups.len();
     let paths: HashSet<String> = evidence.adapter.deltas.iter().map(|delta| delta.path()).collect();
     let refused = evidence.problems.iter().find(|problem| problem.severity == Severity::Refuse);
@@ -567,6 +585,8 @@ fn own_judgement(evidence: &Evidence) -> Judgement {
         found.is_some_and(|found| paths.contains(&format!("{}.{}", found.component, found.module.path)))
     };
     let layers = evidence.found.iter().map(|found| applied > 0 && is_changed(found)).collect();
+    let changes: Vec<_> =
+        evidence.groups.iter().zip(changes).filter_map(|(group, delta)| Some((group, (*delta)?))).collect();
     let verdict = LoaderVerdict {
         loader: "this_page".into(),
         label: "LoRA Loupe".into(),
@@ -576,7 +596,7 @@ fn own_judgement(evidence: &Evidence) -> Judgement {
         total,
         reason,
         log: None,
-        strength_note: None,
+        strength_note: strength::zero_alpha("LoRA Loupe", evidence, &changes).filter(|_| applied > 0),
         otherwise: None,
     };
     Judgement { verdict, applied: layers }

@@ -3,8 +3,8 @@
 use super::{LoaderStatus, LoaderVerdict};
 use crate::analysis::family::spellings_of;
 use crate::analysis::report::Report;
-use crate::model::spelling;
 use crate::model::toml_table;
+use crate::model::{Component, spelling};
 use crate::sentence::{Sentence, Value, sentence};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -95,7 +95,8 @@ fn path(report: &Report, key: &str) -> Option<String> {
     let changed = |path: String| report.modules.iter().any(|row| row.path == path).then_some(path);
     let (stem, peft) = spelling::split(key).map_or((key, false), |(stem, suffix)| (stem, suffix.peft));
     let stem = stem.strip_suffix(".weight").or(stem.strip_suffix(".bias")).unwrap_or(stem);
-    let spellings = spellings_of(report)?;
+    // The layers of an unknown model have the names that the file gives them.
+    let Some(spellings) = spellings_of(report) else { return changed(format!("{}.{stem}", Component::Model)) };
     let found = spellings.find(stem, peft).or(spellings.find(stem, !peft))?;
     changed(format!("{}.{}", found.component, found.module.path))
 }

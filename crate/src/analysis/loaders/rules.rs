@@ -28,6 +28,8 @@ pub struct Loader {
     /// The version since which it loads files of a family.
     #[serde(default)]
     pub since: BTreeMap<String, String>,
+    /// The version since which it reads keys with PEFT's name of an adapter.
+    pub default_since: Option<String>,
     /// Unsupported model families; if absent, only `families` are supported.
     lacks: Option<Vec<String>>,
     names: Vec<Name>,
@@ -260,7 +262,8 @@ impl Name {
             | (Spelled::Trainer, NamingScheme::Trainer) => true,
             _ => false,
         };
-        prefix
+        !found.compiled
+            && prefix
             && self.spelled.iter().any(spelled)
             && !self.without.iter().any(|part| stem.contains(part.as_str()))
             && (self.within.is_empty() || self.within.iter().any(|part| stem.contains(part.as_str())))

@@ -32,6 +32,7 @@ pub fn note(
     let notes = [
         alpha(loader, evidence, &changes),
         dropped_alpha(loader, &changes).filter(|_| path.is_some_and(|path| path.drops_alpha)),
+        zero_alpha(&loader.label, evidence, &changes).filter(|_| path.is_none_or(|path| !path.drops_alpha)),
         scale_key(loader, &groups),
         dora(loader, &groups),
         oft(loader, &changes),
@@ -66,6 +67,13 @@ fn dropped_alpha(loader: &Loader, changes: &[(&Group, &Delta)]) -> Option<Senten
         .iter()
         .filter(|(group, delta)| group.get(Role::Alpha).is_some() && delta.scale.is_finite() && delta.scale != 0.0);
     at_scale_1("strength.alpha_dropped", loader, stored.map(|(_, delta)| delta.scale))
+}
+
+/// Layers whose alpha tensor is 0: every loader that reads it multiplies their change by 0.
+pub fn zero_alpha(label: &str, evidence: &Evidence, changes: &[(&Group, &Delta)]) -> Option<Sentence> {
+    let stored = changes.iter().filter(|(group, _)| group.get(Role::Alpha).is_some());
+    let count = stored.filter(|(_, delta)| evidence.zero_alpha.contains(&delta.path())).count();
+    (count > 0).then(|| sentence!("strength.zero_alpha", n = count, loader = label))
 }
 
 /// Returns the sentence on layers of these scales that a loader applies at scale 1; `None` if that is their scale.

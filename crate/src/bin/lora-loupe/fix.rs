@@ -2,7 +2,7 @@
 
 use crate::files;
 use crate::output::{Output, size, thinned};
-use lora_loupe::analysis::inspect;
+use lora_loupe::analysis::{Report, inspect};
 use lora_loupe::edit::{EditInput, Fix, apply, fixes, preview};
 use pollster::block_on;
 use serde_json::json;
@@ -34,6 +34,8 @@ pub struct Arguments {
 enum FixError {
     #[error("`{name}` is not a fix for this file; available: {available}")]
     NoSuchFix { name: String, available: String },
+    #[error("nothing of this file can be fixed: {verdict}")]
+    NoFix { verdict: String },
 }
 
 /// Lists the fixes, or applies one.
@@ -48,12 +50,15 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let list = block_on(fixes(&input, &report))?;
     let Some(wanted) = &arguments.apply else {
         match arguments.json {
-            true => say!("{}", json!({ "file": name, "fixes": list })),
-            false => crate::say::say(format_args!("{}", text(&list))),
+            true => say!("{}", json!({ "file": name, "verdict": report.verdict, "fixes": list })),
+            false => crate::say::say(format_args!("{}", text(&list, &report))),
         }
         return Ok(if list.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS });
     };
     let Some(fix) = list.iter().find(|fix| fix.id.name() == wanted) else {
+        if list.is_empty() {
+            return Err(FixError::NoFix { verdict: report.verdict.to_string() }.into());
+        }
         let available = list.iter().map(|fix| fix.id.name()).collect::<Vec<_>>().join(", ");
         return Err(FixError::NoSuchFix { name: wanted.clone(), available }.into());
     };
@@ -73,8 +78,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Formats the fixes.
-fn text(list: &[Fix]) -> String {
+/// Formats the fixes of a file; without any, what is wrong with a file that cannot be used.
+fn text(list: &[Fix], report: &Report) -> String {
     let entry = |fix: &Fix| {
         let gains = fix.effect.iter().filter(|effect| effect.after > effect.before);
         let gains = gains.map(|effect| {
@@ -85,6 +90,7 @@ fn text(list: &[Fix]) -> String {
         format!("  {:<16} {}{effects}\n  {:<16} {}\n", fix.id, fix.title, "", fix.why)
     };
     match list {
+        [] if report.is_refused() => format!("  no fix for this: {}\n", report.verdict),
         [] => "  nothing to fix\n".into(),
         list => list.iter().map(entry).collect(),
     }
