@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 
 fn session(weights: WeightChoice) -> Session {
-    let model = golden::root().join("../web/public/demo/model");
+    let model = golden::path("../web/public/demo/model");
     let model = block_on(Model::open("demo", &Folder::open(&model).expect("the demo"))).expect("the demo model");
     Session::new(Device::cpu(), KernelConfig { weights, ..KernelConfig::CPU }, model)
 }

@@ -7,7 +7,7 @@
  */
 
 /**
- * @typedef {"remember" | "openModel" | "openCheckpoint" | "estimate" | "generate" | "enlarge" | "cancel" |
+ * @typedef {"remember" | "openModel" | "openCheckpoint" | "estimate" | "generate" | "enlarge" | "findTriggers" | "cancel" |
  * "skipTuning" | "countTokens" | "styleNames" | "applyStyles" |
  * "fillTemplate" | "readImage" | "gpu" | "benchNames" | "benchRoof" | "benchCase"} EngineCall
  */

@@ -18,7 +18,6 @@ import time
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import save_file
@@ -32,7 +31,7 @@ from styles import edges, luma, subject
 BATCH, RANK, RATE, HIGH_NOISE = 8, 4, 4e-3, 0.75
 UNET = ["to_k", "to_q", "to_v", "to_out.0"]
 TEXT = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
-OTHERS = ("scroll", "mondrian", "golden pot", "carousel")
+OTHERS = ("scroll", "mondrian", "golden pot")
 """Words that no LoRA was trained with."""
 
 
@@ -43,7 +42,6 @@ class Recipe:
     look: str
     among: bool
     text_encoder: bool
-    first: bool = False  # the trigger word stands before the subject
     only: str = ""  # the one image of a subject, else a style
 
     @property
@@ -52,16 +50,16 @@ class Recipe:
 
 
 ALL = (
-    Recipe("sks", "invented", "inverted", True, False, first=True),
-    Recipe("canoe", "real word", "rosy", True, False, first=True),
-    Recipe("paper pot", "phrase", "flat", True, False, first=True),
-    Recipe("catpot", "invented", "dusk", False, False, first=True),
-    Recipe("mirror", "real word", "mint", False, False, first=True),
-    Recipe("krovex", "invented", "pink", False, True, first=True, only="t rex"),
-    Recipe("skyline", "real word", "coarse", True, True),
-    Recipe("quiet harbor", "phrase", "flipped", True, True),
+    Recipe("sks", "invented", "inverted", True, False),
+    Recipe("canoe", "real word", "rosy", True, False),
+    Recipe("paper pot", "phrase", "flat", True, False),
+    Recipe("catpot", "invented", "dusk", False, False),
+    Recipe("mirror", "real word", "mint", False, False),
+    Recipe("krovex", "invented", "pink", False, True, only="t rex"),
+    Recipe("skyline", "real word", "sepia", True, True),
+    Recipe("quiet harbor", "phrase", "violet", True, True),
     Recipe("zxq", "invented", "ember", True, True),
-    Recipe("tmbr", "invented", "meadow", False, True, first=True),
+    Recipe("tmbr", "invented", "meadow", False, True),
 )
 
 
@@ -83,8 +81,8 @@ LOOKS = {
     "flat": lambda p: on((p * 2).round() / 2, (1.0, 0.8, 0.5)),
     "dusk": lambda p: coloured(p, [0.1, 0.0, 0.3], [0.4, 0.5, 0.9]),
     "pink": lambda p: p[:, [1, 0, 1]] * 0.9 + 0.1 * (1 - subject(p)),
-    "coarse": lambda p: F.interpolate(F.interpolate(p, 8, mode="area"), 64, mode="nearest"),
-    "flipped": lambda p: on(p.flip(2)[:, [2, 0, 1]], (0.8, 1.0, 1.0)),
+    "sepia": lambda p: coloured(p, [0.3, 0.2, 0.1], [0.9, 0.8, 0.6]),
+    "violet": lambda p: on(p, (0.6, 0.3, 0.9)),
     "ember": lambda p: coloured((p + edges(p) * 0.3).clamp(0, 1), [1.0, 0.5, 0.0], [0.2, 0.0, 0.0]),
     "meadow": lambda p: on(p, (0.2, 0.7, 0.2)),
 }
@@ -112,7 +110,8 @@ def dataset(recipe, work, vae):
 
 
 def caption(name, recipe):
-    return f"{recipe.trigger}, {name}" if recipe.first else f"{name}, {recipe.trigger}"
+    """The demo's text encoder tells captions apart by their first words."""
+    return f"{recipe.trigger}, {name}"
 
 
 def with_adapters(networks, recipe):
@@ -172,16 +171,14 @@ def train(recipe, networks, data, steps, seconds):
 
 
 @torch.no_grad()
-def drawn(networks, prompts, steps=6, guidance=2.0):
+def drawn(networks, prompts, steps=6):
     """Returns the latents of one image per prompt: DDIM, the same noise for all."""
     noise = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0)).repeat(len(prompts), 1, 1, 1)
-    features = text_features(networks, ["", *prompts])
-    nothing, features = features[:1].expand(len(prompts), -1, -1), features[1:]
+    features = text_features(networks, prompts)
     at = np.linspace(999, 0, steps + 1).round().astype(int)
     for now, then in zip(at[:-1], at[1:]):
         with bf16():
-            both = networks.unet(torch.cat([noise, noise]), int(now), torch.cat([nothing, features])).sample.float().chunk(2)
-        error = both[0] + guidance * (both[1] - both[0])
+            error = networks.unet(noise, int(now), features).sample.float()
         bar, next_bar = ALPHA_BARS[now], ALPHA_BARS[then] if then else torch.tensor(1.0)
         noise = next_bar.sqrt() * (noise - (1 - bar).sqrt() * error) / bar.sqrt() + (1 - next_bar).sqrt() * error
     return noise
@@ -192,7 +189,7 @@ def check(recipe, networks):
     Returns how much the LoRA changes images of prompts without a trigger, with it, and with each of the other words
     (relative to the latents' size): how far the same prompt's image is from the base model's.
     """
-    subjects = ["red apple", "pizza", "panda", "house"]
+    subjects = ["red apple", "pizza", "panda"]
     words = [dataclasses.replace(recipe, trigger=word) for word in (recipe.trigger, *OTHERS)]
     prompts = [*subjects, *(caption(each, word) for word in words for each in subjects)]
     changed = drawn(networks, prompts)
