@@ -940,7 +940,7 @@ export default {
   "triggers.running": "正在比较词语…",
   "triggers.failed": "无法比较词语",
   "triggers.none": "该文件既不改变文本编码器，也不改变 UNet 读取文本的方式：没有哪个词更重要。",
-  "triggers.compared": "已比较 {n} 个词；由多个词元组成的词只有在文件头中出现时才比较" 个词；由多个词元组成的词只有在文件头中出现时才比较" },
+  "triggers.compared": "已比较 {n} 个词；由多个词元组成的词只有在文件头中出现时才比较",
   "triggers.word": "词",
   "triggers.score": "响应",
   "triggers.score_says": "文件对该词的响应强度，以所有词的中位数的倍数表示",
