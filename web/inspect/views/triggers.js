@@ -2,7 +2,7 @@
 
 import { html, nothing } from "lit-html";
 import { formatCount, formatFixed } from "../../core/format.js";
-import { fitsModel, tagsOf, usable } from "../../select.js";
+import { refused, tagsOf, weighableBy } from "../../select.js";
 import { messageView } from "../../ui/message.js";
 import { t } from "../../words.js";
 
@@ -19,10 +19,11 @@ export const triggersSection = {
   id: "triggers",
   title: "section.triggers",
   late: true,
-  of: ({ entry, report }) =>
-    usable(entry) && [report.base, ...(report.base.others ?? [])].some(({ family }) => FAMILIES.includes(family))
-      ? entry
-      : null,
+  of: ({ entry, report }) => {
+    const bases = [report.base, ...(report.base.others ?? [])];
+    const isKnown = report.kind === "adapter" && !refused(report);
+    return isKnown && bases.some(({ family }) => FAMILIES.includes(family)) ? entry : null;
+  },
   from: ({ state, entry }) => [state.look.triggers, entry, state.base, state.demo.catalogue, state.form.prompt],
   view: (entry, { state, send }) => triggersView(entry, state, send),
 };
@@ -30,7 +31,7 @@ export const triggersSection = {
 /** @param {Entry} entry @param {State} state @param {Send} send */
 function triggersView(entry, state, send) {
   const { triggers } = state.look;
-  const fits = entry.report && fitsModel(state, entry.report) && (state.base.chosen !== "demo" || state.demo.catalogue);
+  const fits = weighableBy(state, entry);
   return html`
     <section
       class="card triggers"
@@ -41,7 +42,13 @@ function triggersView(entry, state, send) {
     >
       <h3 id="triggers-title">${t("triggers.title")}</h3>
       <p class="fine">${t("triggers.says")}</p>
-      ${triggers?.status === "running" ? runningView(triggers.done, send) : fits ? startView(entry, send) : needsModel()}
+      ${
+        triggers?.status === "running"
+          ? runningView(triggers.done, send)
+          : fits
+            ? startView(entry, send)
+            : html`<p class="fine">${t("triggers.needs_model")}</p>`
+      }
       ${triggers?.error ? messageView({ title: t("triggers.failed"), severity: "warn", ...triggers.error }) : nothing}
       ${triggers?.found ? foundView(triggers.found, tagsOf(state.form.prompt), send) : nothing}
     </section>
@@ -59,8 +66,6 @@ function startView({ id }, send) {
     ${t("triggers.find")}
   </button>`;
 }
-
-const needsModel = () => html`<p class="fine">${t("triggers.needs_model")}</p>`;
 
 /** @param {number} done @param {Send} send */
 function runningView(done, send) {
