@@ -48,6 +48,7 @@ mod single_file;
 mod strips;
 mod templates;
 mod text;
+mod triggers;
 mod types;
 mod upscalers;
 mod webui;

@@ -42,7 +42,7 @@ export function createEffects(given) {
   const bringLora = (/** @type {string} */ id, /** @type {boolean} */ select) => demo.bringLora(id, select);
   const model = new BaseModel(world);
   const runner = new Runner({ ...world, model, bringLora, read: (ids) => looking.read(ids) });
-  const looking = new Looking({ ...world, modelFiles: () => model.files() });
+  const looking = new Looking({ ...world, model });
   const demo = new Demo({ ...world, looking, model, runner });
   const opening = new Opening({ ...world, looking, listed: demo.listed });
   const session = new Session(world);

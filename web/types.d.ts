@@ -23,6 +23,7 @@ import type {
   PageProgress,
   GeneratedImage,
   Program,
+  RankedWords,
   Recipe,
   Report,
   Rng,
@@ -511,6 +512,13 @@ export type Look = {
     result: ComparedFiles | null;
     error: EngineError | null;
   } | null;
+  /** Words to which it answers, found with the base model; `done` is 0 to 1. */
+  triggers: {
+    status: "running" | "done" | "failed";
+    done: number;
+    found: RankedWords | null;
+    error: EngineError | null;
+  } | null;
   change: Change;
   /** All of the report is on show, not just its upper half. */
   settled: boolean;
@@ -736,6 +744,12 @@ export type Action =
   | { type: "log/explained"; id: string; line: string; answer: LogExplanation | null }
   | { type: "layer/chosen"; path: string }
   | { type: "layer/measured"; id: string; path: string; spectrum: LayerSpectrum | null }
+  | { type: "triggers/find"; id: string }
+  | { type: "triggers/progress"; id: string; done: number }
+  | { type: "triggers/found"; id: string; found: RankedWords }
+  | { type: "triggers/failed"; id: string; error: EngineError }
+  | { type: "triggers/stop" }
+  | { type: "triggers/stopped"; id: string }
   | { type: "weigh/start"; id: string }
   | { type: "weigh/progress"; id: string; done: number }
   | { type: "weigh/done"; id: string; weighing: Weighing; model: string }

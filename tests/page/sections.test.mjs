@@ -56,6 +56,7 @@ for (const [id, lacks] of Object.entries({
   modules: { modules: [] },
   leftovers: { leftovers: [] },
   training: { training: null },
+  triggers: { base: { family: 'flux', label: 'Flux', evidence: [] } },
   metadata: { metadata: {} },
   hashes: { hashes: null },
   change: { container: 'zip' },

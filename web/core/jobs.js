@@ -20,7 +20,7 @@ const PAUSE = 250;
 /** @typedef {keyof typeof LANES} Lane */
 /**
  * @typedef {"generate" | "grid" | "enlarge" | "live" | "open" | "bench" | "read" | "folder" | "preview" | "make" |
- * "download" | "keep" | "compare_base" | "series" | "previews" | "embed"} Kind
+ * "download" | "keep" | "compare_base" | "series" | "previews" | "embed" | "triggers"} Kind
  */
 /** @typedef {"waiting" | "running" | "pausing" | "cancelling"} Status */
 /**

@@ -28,6 +28,7 @@ const calls = {
   generate: drawn,
   enlarge: (engine, { recipe, sha256, rgba, width }, onProgress) =>
     engine.enlarge(recipe, sha256, rgba, width, onProgress),
+  findTriggers: (engine, { sha256, hints, top }, onProgress) => engine.find_triggers(sha256, hints, top, onProgress),
   cancel: (engine) => engine.cancel(),
   skipTuning: (engine) => engine.skip_tuning(),
   countTokens: (engine, { prompt, program, steps }) => engine.count_tokens(prompt, program, steps),

@@ -85,6 +85,18 @@ export class EngineClient extends Client {
     return this.call("enlarge", given, onProgress);
   }
 
+  /**
+   * Words to which a LoRA that the worker knows answers, the strongest first.
+   * @param {string} sha256
+   * @param {string[]} hints words of its header
+   * @param {number} top
+   * @param {(progress: Progress) => void} onProgress
+   * @returns {Promise<import("./types.d.ts").RankedWords>}
+   */
+  findTriggers(sha256, hints, top, onProgress) {
+    return this.call("findTriggers", { sha256, hints, top }, onProgress);
+  }
+
   /** Asks the running `generate` to stop: it then rejects with kind "cancelled". @returns {Promise<void>} */
   cancel() {
     return this.call("cancel", {});

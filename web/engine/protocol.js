@@ -7,8 +7,8 @@
  */
 
 /**
- * @typedef {"remember" | "openModel" | "openCheckpoint" | "estimate" | "generate" | "enlarge" | "cancel" |
- * "skipTuning" | "countTokens" | "styleNames" | "applyStyles" |
+ * @typedef {"remember" | "openModel" | "openCheckpoint" | "estimate" | "generate" | "enlarge" | "findTriggers" |
+ * "cancel" | "skipTuning" | "countTokens" | "styleNames" | "applyStyles" |
  * "fillTemplate" | "readImage" | "gpu" | "benchNames" | "benchRoof" | "benchCase"} EngineCall
  */
 

@@ -2203,6 +2203,42 @@ name: string,
  */
 start: string, };
 
+export type RankedWords = { 
+/**
+ * The first words.
+ */
+words: Array<RankedWord>, 
+/**
+ * Number of words that were compared; 0 if the LoRA changes neither text encoders nor keys and values.
+ */
+compared: number, };
+
+export type RankedWord = { 
+/**
+ * The word, or words.
+ */
+word: string, 
+/**
+ * How strongly the LoRA answers, as a multiple of the median over the vocabulary.
+ */
+score: number, 
+/**
+ * The part of the UNet's keys and values, as such a multiple; none if the LoRA does not change them.
+ */
+unet: number | null, 
+/**
+ * The part of the text encoders, as such a multiple; none if the LoRA does not change them.
+ */
+text: number | null, 
+/**
+ * Whether the header has it too.
+ */
+in_header: boolean, 
+/**
+ * Number of tokens.
+ */
+tokens: number, };
+
 export type Row = { 
 /**
  * Group of rows: `roof`, `kernels`, `networks`, `images`, `strength`.

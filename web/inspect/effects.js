@@ -28,6 +28,7 @@ export class Looking {
   #getState;
   #messages;
   #modelFiles;
+  #world;
   #editing;
   /** Counts up: the file that was asked for last is read first. */
   #turn = 0;
@@ -38,10 +39,11 @@ export class Looking {
    *   jobs: import("../core/jobs.js").Jobs,
    *   reach: import("../remote/address.js").Reach, send: import("../types.d.ts").Send, getState: () => State,
    *   messages: import("../app/messages.js").Messages,
-   *   modelFiles: () => Promise<import("../files/opened.js").ModelFiles>,
-   * }} world `modelFiles` gives the chosen base model's
+   *   engine: import("../engine/engine.js").EngineClient,
+   *   model: Pick<import("../generate/model.js").BaseModel, "files" | "open">,
+   * }} world
    */
-  constructor({ inspector, readers, jobs, reach, send, getState, messages, modelFiles }) {
+  constructor({ inspector, readers, jobs, reach, send, getState, messages, engine, model }) {
     this.#inspector = inspector;
     this.#readers = readers;
     this.#jobs = jobs;
@@ -49,7 +51,8 @@ export class Looking {
     this.#send = send;
     this.#getState = getState;
     this.#messages = messages;
-    this.#modelFiles = modelFiles;
+    this.#modelFiles = () => model.files();
+    this.#world = { engine, jobs, model };
     this.#editing = new Editing({
       ...{ inspector, jobs, send, getState, messages },
       show: (id, file, select) => this.#show(id, file, select),
@@ -262,6 +265,20 @@ export class Looking {
     );
   }
 
+  /** @param {string} id */
+  async #findTriggers(id) {
+    const entry = entryById(this.#getState(), id);
+    if (!entry) return;
+    try {
+      const { findTriggers } = await import("./triggers.js");
+      const tell = (/** @type {number} */ done) => this.#send({ type: "triggers/progress", id, done });
+      this.#send({ type: "triggers/found", id, found: await findTriggers(this.#world, entry, tell) });
+    } catch (thrown) {
+      if (isCancelled(thrown)) this.#send({ type: "triggers/stopped", id });
+      else this.#send({ type: "triggers/failed", id, error: asError(thrown) });
+    }
+  }
+
   /** @param {string} other */
   async #compare(other) {
     const id = this.#getState().selected;
@@ -314,6 +331,10 @@ export class Looking {
         return this.#weigh(action.id);
       case "weigh/stop":
         return this.#jobs.cancelAll("weigh");
+      case "triggers/find":
+        return void this.#findTriggers(action.id);
+      case "triggers/stop":
+        return this.#jobs.cancelAll("triggers");
       case "compare/start":
         return void this.#compare(action.id);
       case "report/copy": {

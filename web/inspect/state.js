@@ -13,6 +13,7 @@ const FRESH = {
   spectra: {},
   weighing: null,
   compared: null,
+  triggers: null,
   change: FIRST_CHANGE,
   strengths: {},
   settled: false,
@@ -40,7 +41,7 @@ function lookOf({ look, selected }, action) {
   if (
     "id" in action &&
     action.id !== selected &&
-    /^(log|layer|weigh|compare)\//.test(action.type) &&
+    /^(log|layer|weigh|compare|triggers)\//.test(action.type) &&
     action.type !== "compare/start"
   )
     return look;
@@ -96,6 +97,17 @@ function reduceOthers(look, action) {
     case "compare/failed":
       if (look.compared?.id !== action.other) return look;
       return { ...look, compared: { ...look.compared, status: "failed", error: action.error } };
+
+    case "triggers/find":
+      return { ...look, triggers: { status: "running", done: 0, found: null, error: null } };
+    case "triggers/progress":
+      return { ...look, triggers: { status: "running", done: action.done, found: null, error: null } };
+    case "triggers/found":
+      return { ...look, triggers: { status: "done", done: 1, found: action.found, error: null } };
+    case "triggers/failed":
+      return { ...look, triggers: { status: "failed", done: 0, found: null, error: action.error } };
+    case "triggers/stopped":
+      return { ...look, triggers: null };
 
     case "address/asking":
       return { ...look, address: { status: "asking", error: null } };

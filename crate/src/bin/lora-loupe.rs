@@ -48,6 +48,8 @@ pub(crate) mod strength;
 pub(crate) mod table;
 #[path = "lora-loupe/template.rs"]
 pub(crate) mod template;
+#[path = "lora-loupe/triggers.rs"]
+pub(crate) mod triggers;
 #[path = "lora-loupe/upscale.rs"]
 pub(crate) mod upscale;
 #[path = "lora-loupe/values.rs"]
@@ -87,6 +89,7 @@ enum Command {
     Strength(strength::Arguments),
     Signature(signature::Arguments),
     Metadata(metadata::Arguments),
+    Triggers(triggers::Arguments),
     Generate(generate::Arguments),
     Upscale(upscale::Arguments),
     Plan(plan::Arguments),
@@ -114,6 +117,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Strength(arguments) => strength::run(&arguments),
         Command::Signature(arguments) => signature::run(&arguments),
         Command::Metadata(arguments) => metadata::run(&arguments),
+        Command::Triggers(arguments) => triggers::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Upscale(arguments) => upscale::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),

@@ -35,6 +35,7 @@ mod stable_diffusion;
 mod storage;
 mod tiles;
 mod timing;
+mod triggers;
 mod upscaler;
 mod vae;
 
@@ -67,4 +68,5 @@ pub use stable_diffusion::token_table;
 pub use storage::{StorageNeed, WeightStorage};
 pub use tiles::Tiling;
 pub use timing::BenchResult;
+pub use triggers::{RankedWord, RankedWords};
 pub use upscaler::{Channels, Enlarger, UpscalerFile, is_named};

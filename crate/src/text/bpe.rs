@@ -202,6 +202,31 @@ impl Tokenizer {
         self.final_bytes[usize::from(b',')]
     }
 
+    /// Returns the words of letters, of at least `length` characters, that are one token each, with their ids, in the
+    /// order of the ids.
+    pub fn whole_words(&self, length: usize) -> Vec<(u32, String)> {
+        let bytes = (0..=u8::MAX).zip(&self.inner_bytes).map(|(byte, id)| (*id, vec![byte]));
+        let mut spelled: HashMap<u32, Vec<u8>> = bytes.collect();
+        spelled.extend((0..=u8::MAX).zip(&self.final_bytes).map(|(byte, id)| (*id, vec![byte])));
+        let mut merges: Vec<_> = self.merges.iter().map(|((left, right), (rank, id))| (*rank, *left, *right, *id)).collect();
+        merges.sort_unstable();
+        for (_, left, right, id) in merges {
+            if let (Some(left), Some(right)) = (spelled.get(&left), spelled.get(&right)) {
+                let joined = [left.as_slice(), right].concat();
+                spelled.insert(id, joined);
+            }
+        }
+        let mut words: Vec<(u32, String)> = spelled
+            .into_iter()
+            .filter_map(|(id, bytes)| Some((id, String::from_utf8(bytes).ok()?)))
+            .filter(|(_, word)| word.chars().count() >= length && word.chars().all(is_letter))
+            .collect();
+        // Tokens inside words and those that their own spelling does not lead to are no words.
+        words.retain(|(id, word)| self.encode(word) == [*id]);
+        words.sort_unstable();
+        words
+    }
+
     /// Merges a word's bytes.
     fn word(&self, word: &str) -> Vec<u32> {
         let mut ids: Vec<u32> = word.bytes().map(|byte| self.inner_bytes[usize::from(byte)]).collect();
@@ -334,6 +359,18 @@ mod tests {
             ids = joined;
         }
         ids
+    }
+
+    #[test]
+    fn whole_words_are_single_tokens_of_letters() {
+        let clip = Tokenizer::clip();
+        let words = clip.whole_words(3);
+        assert!(words.len() > 20_000, "{}", words.len());
+        let ids: HashMap<&str, u32> = words.iter().map(|(id, word)| (word.as_str(), *id)).collect();
+        assert_eq!(ids.get("astronaut").map(|id| vec![*id]), Some(clip.encode("astronaut")));
+        assert!(!ids.contains_key("zxq"), "three tokens");
+        assert!(!ids.contains_key("ab"), "two letters");
+        assert!(words.iter().all(|(_, word)| word.chars().all(is_letter)));
     }
 
     #[test]

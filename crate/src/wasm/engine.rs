@@ -55,7 +55,7 @@ pub struct Engine {
     opened: RefCell<Option<Opened>>,
     /// Number of models opened so far.
     models_opened: Cell<u64>,
-    cancel_requested: Cell<bool>,
+    pub(super) cancel_requested: Cell<bool>,
     /// Peak throughput of the device, once measured.
     pub(super) roof: Cell<Option<RooflinePeak>>,
 }
@@ -226,7 +226,7 @@ impl Engine {
             .map_err(|error| failure("recipe", error.to_string()))
     }
 
-    /// Cancels the running [`Engine::generate`] before its next step.
+    /// Cancels the running [`Engine::generate`] or [`Engine::find_triggers`] before its next step.
     pub fn cancel(&self) {
         self.cancel_requested.set(true);
     }

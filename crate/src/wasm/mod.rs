@@ -34,5 +34,7 @@ mod series;
 #[cfg(target_os = "unknown")]
 mod sources;
 #[cfg(all(target_os = "unknown", feature = "engine"))]
+mod triggers;
+#[cfg(all(target_os = "unknown", feature = "engine"))]
 mod tuning;
 pub mod types;

@@ -17,7 +17,7 @@ use crate::edit::{
 use crate::gpu::{GpuInfo, WeightChoice};
 use crate::pipeline::{
     AdapterChoice, Applied, EmbeddingChoice, EmbeddingMention, Hires, ImageInfo, Leftover, MaskedAreaSettings, Mention,
-    Model, Recipe, RecipeDraft, Rng, Stage, StorageNeed, UnknownText, Upscaler, Variation, WeightStorage,
+    Model, RankedWord, RankedWords, Recipe, RecipeDraft, Rng, Stage, StorageNeed, UnknownText, Upscaler, Variation, WeightStorage,
     schedule_label,
 };
 use crate::program::Program;
@@ -365,6 +365,8 @@ const GENERATION: &[Declaration] = &[
     },
     ImageInfo::decl,
     UnknownText::decl,
+    RankedWords::decl,
+    RankedWord::decl,
     Row::decl,
     Spread::decl,
     EngineError::decl,

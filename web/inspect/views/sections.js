@@ -11,6 +11,7 @@ import { mapSection } from "./map.js";
 import { metadataSection } from "./metadata.js";
 import { leftoversSection, modulesSection } from "./modules.js";
 import { trainingSection } from "./training.js";
+import { triggersSection } from "./triggers.js";
 import { verdictSection } from "./verdict.js";
 import { worksSection } from "./works.js";
 
@@ -25,6 +26,7 @@ export const SECTIONS = [
   modulesSection,
   leftoversSection,
   trainingSection,
+  triggersSection,
   metadataSection,
   hashesSection,
   changeSection,
