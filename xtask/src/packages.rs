@@ -12,8 +12,8 @@ use crate::{setup, wasm};
 
 /// The largest wheel, in bytes.
 const MAX_WHEEL: u64 = 8_000_000;
-/// PyPI packages that build and check the wheel.
-const BUILD: [&str; 4] = ["maturin>=1.9,<2", "twine", "pdoc", "numpy"];
+/// PyPI packages that build and check the wheel, and run the hook of pre-commit.
+const BUILD: [&str; 5] = ["maturin>=1.9,<2", "twine", "pdoc", "numpy", "pre-commit"];
 /// PyPI packages of the module's tests; peft brings torch.
 const TESTS: [&str; 4] = ["pytest", "numpy", "safetensors", "peft"];
 
@@ -29,6 +29,7 @@ pub fn check() -> Result<(), Error> {
     let files = ["npm", "action", "readme"].map(|name| format!("tests/packages/{name}.test.mjs"));
     tests.args(["--test", "--test-reporter=spec"]).args(files);
     tests.env("NPM_TARBALL", &tarball).env("WHEEL", &wheel).env("LORA_LOUPE", program);
+    tests.env("PRE_COMMIT", venv("build", &BUILD)?.with_file_name("pre-commit"));
     run(tests.env("CHROME_PATH", setup::chromium()?))?;
     dry_runs(&wheel, &tarball)
 }
