@@ -100,11 +100,12 @@ fn tarball() -> Result<PathBuf, Error> {
     ] {
         copy(&root().join(from), &stage.join(to))?;
     }
-    let manifest = stage.join("package.json");
-    let failed = |cause| Error::File { path: manifest.clone(), cause };
-    let text = fs::read_to_string(&manifest).map_err(failed)?;
-    let version = format!("\"version\": \"{}\"", env!("CARGO_PKG_VERSION"));
-    fs::write(&manifest, text.replace("\"version\": \"0.0.0\"", &version)).map_err(failed)?;
+    let mut fields = vec![format!("version={}", env!("CARGO_PKG_VERSION"))];
+    // Where a workflow of GitHub publishes, npm demands that the package names its repository.
+    if let Ok(repository) = std::env::var("GITHUB_REPOSITORY") {
+        fields.extend(["repository.type=git".into(), format!("repository.url=git+https://github.com/{repository}.git")]);
+    }
+    run(npm().args(["pkg", "set", "--prefix"]).arg(&stage).args(fields))?;
     remove_packages(&packages, "tgz")?;
     run(npm().args(["pack", "--silent", "--pack-destination"]).arg(&packages).arg(&stage))?;
     package(&packages, "tgz")
