@@ -1,7 +1,8 @@
 //! Copies the shaders and tables of src/ to where the crate embeds them, since users download them: shaders without comments
 //! and indentation, with their line numbers; tables, which are TOML, as JSON under the same names, so that no module has a
-//! parser of TOML.
+//! parser of TOML; the sentences of reports, those of edits and images only for modules that have these.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
@@ -23,6 +24,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
         let convert = match path.extension().and_then(|extension| extension.to_str()) {
             Some("wgsl") => stripped,
             Some("toml") => json,
+            Some("json") if path.ends_with("sentence/en.json") => sentences,
             _ => continue,
         };
         let text = convert(&fs::read_to_string(&path)?);
@@ -33,11 +35,24 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Removes the comments and the indentation of a shader, which has no strings.
-fn stripped(text: &str) -> Result<String, toml::de::Error> {
+fn stripped(text: &str) -> Result<String, Box<dyn Error>> {
     Ok(text.lines().map(|line| line.split("//").next().unwrap_or_default().trim().to_owned() + "\n").collect())
 }
 
+/// First words of the ids of sentences that the module of reports alone never says.
+const NOT_OF_REPORTS: [&str; 11] = [
+    "bake", "dropped", "edit", "edit_hint", "edit_what", "fix", "fix_why", "image", "relation", "series", "series_file",
+];
+
+/// Returns the sentences that the modules of this build can say.
+fn sentences(text: &str) -> Result<String, Box<dyn Error>> {
+    let mut texts: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)?;
+    let is_report = ["CARGO_FEATURE_INSPECTOR", "CARGO_FEATURE_ENGINE"].iter().all(|name| env::var_os(name).is_none());
+    texts.retain(|id, _| !is_report || id.split('.').next().is_none_or(|group| !NOT_OF_REPORTS.contains(&group)));
+    Ok(serde_json::to_string(&texts)?)
+}
+
 /// Returns a table as JSON.
-fn json(text: &str) -> Result<String, toml::de::Error> {
+fn json(text: &str) -> Result<String, Box<dyn Error>> {
     Ok(toml::from_str::<serde_json::Value>(text)?.to_string())
 }

@@ -25,8 +25,8 @@ fn table() -> BTreeMap<String, BTreeSet<String>> {
     table
 }
 
-const MODULES: [&str; 23] = [
-    "num", "program", "sentence", "twister", "formats", "model", "linalg", "simd", "ops", "plan", "adapters",
+const MODULES: [&str; 24] = [
+    "num", "program", "sentence", "sorting", "twister", "formats", "model", "linalg", "simd", "ops", "plan", "adapters",
     "analysis", "edit", "gpu", "cpu", "device", "weights", "text", "samplers", "pipeline", "bench", "wasm", "bin",
 ];
 

@@ -77,4 +77,11 @@ fn all_files_name_one_version() {
     let changes = read("CHANGELOG.md");
     let latest = changes.lines().find_map(|line| line.strip_prefix("## ")).expect("a version");
     assert!(latest.starts_with(version), "CHANGELOG.md begins with {latest}");
+    let workspace = read("Cargo.toml");
+    for folder in ["linalg", "simd"] {
+        let dependency = format!("lora-loupe-{folder} = {{ path = \"{folder}\", version = \"{version}\" }}");
+        assert!(workspace.contains(&dependency), "Cargo.toml: {dependency}");
+    }
+    let action = format!("uses: OWNER/lora-loupe@v{version} ");
+    assert!(read("README.md").contains(&action), "README.md: {action}");
 }

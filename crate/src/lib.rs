@@ -28,6 +28,7 @@ pub mod plan;
 pub mod program;
 pub mod samplers;
 pub mod sentence;
+pub mod sorting;
 pub mod text;
 pub mod twister;
 pub mod wasm;

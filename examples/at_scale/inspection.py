@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from pathlib import Path
-from typing import Any, Iterable, Iterator
+from typing import Any, Callable, Iterable, Iterator
 
 import lora_loupe
 import pyarrow as pa
@@ -131,6 +132,23 @@ def portions(paths: list[str], output: str, length: int) -> Iterator[tuple[str, 
     first = max(numbers, default=-1) + 1
     for at in range(0, len(pending), length):
         yield f"part={first + at // length:06d}", pending[at : at + length]
+
+
+def arguments(description: str | None) -> argparse.ArgumentParser:
+    """Return the parser of what both jobs are told."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("listing")
+    parser.add_argument("output")
+    parser.add_argument("--portion", type=int, default=20_000, help="files between two saves")
+    parser.add_argument("--batch", type=int, default=32, help="files of one task")
+    return parser
+
+
+def save(options: argparse.Namespace, write: Callable[[list[str], str], None]) -> None:
+    """Call ``write(paths, part)`` for each portion that an earlier run has not written."""
+    for part, paths in portions(listing(options.listing), options.output, options.portion):
+        write(paths, part)
+        print(f"{part}: {len(paths)} files", flush=True)
 
 
 def _parts(folder: Path) -> list[Path]:

@@ -5,14 +5,13 @@ LISTING is a folder, or a text file with a path or an https URL on each line. A 
 
 from __future__ import annotations
 
-import argparse
 import shutil
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
-from inspection import listing, portions, table
+from inspection import arguments, save, table
 
 
 def inspected(batch: pa.Table) -> pa.Table:
@@ -27,32 +26,26 @@ def layers(batch: pa.Table) -> pa.Table:
     return rows.add_column(0, "file", batch.column("path").combine_chunks().take(pc.list_parent_indices(lists)))
 
 
-def write(rows: ray.data.Dataset, output: str, part: str) -> None:
-    """Write one row a layer, then one a file: the files' folder with its mark says that the part is whole."""
-    folders = [Path(output).resolve() / kind / part for kind in ("layers", "files")]
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
-    rows.map_batches(layers, batch_format="pyarrow").write_parquet(str(folders[0]))
-    rows.drop_columns(["layers"]).write_parquet(str(folders[1]))
-    (folders[1] / "_SUCCESS").touch()
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("listing")
-    parser.add_argument("output")
-    parser.add_argument("--portion", type=int, default=20_000, help="files between two saves")
-    parser.add_argument("--batch", type=int, default=32, help="files of one task")
+    parser = arguments(__doc__)
     parser.add_argument("--workers", type=int, default=None, help="processes on this machine; a cluster's if absent")
     options = parser.parse_args()
+    output = Path(options.output).resolve()
 
-    ray.init(num_cpus=options.workers, runtime_env={"working_dir": str(Path(__file__).parent)})
-    for part, paths in portions(listing(options.listing), options.output, options.portion):
+    def write(paths: list[str], part: str) -> None:
+        """Write one row a layer, then one a file: the files' folder with its mark says that the part is whole."""
         blocks = max(1, len(paths) // options.batch)
         dataset = ray.data.from_items([{"path": path} for path in paths], override_num_blocks=blocks)
         rows = dataset.map_batches(inspected, batch_format="pyarrow", batch_size=None).materialize()
-        write(rows, options.output, part)
-        print(f"{part}: {len(paths)} files", flush=True)
+        of_layers, of_files = (output / kind / part for kind in ("layers", "files"))
+        for folder in (of_layers, of_files):
+            shutil.rmtree(folder, ignore_errors=True)
+        rows.map_batches(layers, batch_format="pyarrow").write_parquet(str(of_layers))
+        rows.drop_columns(["layers"]).write_parquet(str(of_files))
+        (of_files / "_SUCCESS").touch()
+
+    ray.init(num_cpus=options.workers, runtime_env={"working_dir": str(Path(__file__).parent)})
+    save(options, write)
     ray.shutdown()
 
 

@@ -111,7 +111,7 @@ def fix(file: Place, name: str, output: Optional[Path] = None, *, overwrite: boo
     offered = fixes(file)
     for candidate in offered:
         if candidate["id"] == name:
-            return _edit(candidate["edit"], [file], None, output, overwrite)
+            return _edit(candidate["edit"], [file], output, overwrite)
     raise ValueError(f"{name!r} is no fix for this file; it has {[candidate['id'] for candidate in offered]}")
 
 
@@ -132,8 +132,7 @@ def convert(
     :param base: the base model, for algorithms that depend on its weights
     :param options: other fields of ``ConvertOptions`` in web/engine/types.d.ts: ``as_lora``, ``rank``, ``drop``, …
     """
-    edit = {"kind": "convert", **_given(to=to, dtype=dtype), **options}
-    return _edit(edit, [file], base, output, overwrite)
+    return _edit(_given(kind="convert", to=to, dtype=dtype, **options), [file], output, overwrite, base)
 
 
 def resize(
@@ -150,8 +149,10 @@ def resize(
 
     Give one of ``rank``, ``energy`` (the share of Σσ² to keep) and ``ratio`` (of a singular value to the largest).
     """
-    edit = {"kind": "resize", "rule": _rule(rank, energy, ratio), **options}
-    return _edit(edit, [file], None, output, overwrite)
+    rule = _given(fixed=rank, energy=energy, ratio=ratio)
+    if len(rule) != 1:
+        raise ValueError("give one of rank, energy and ratio")
+    return _edit({"kind": "resize", "rule": rule, **options}, [file], output, overwrite)
 
 
 def merge(
@@ -169,14 +170,12 @@ def merge(
     >>> lora_loupe.merge({"style.safetensors": 0.7, "panda.safetensors": 0.5}, "both.safetensors")  # doctest: +SKIP
     """
     pairs = list(files.items() if isinstance(files, Mapping) else files)
-    is_exact = rank is None and energy is None and ratio is None
-    rule = {} if is_exact else {"rule": _rule(rank, energy, ratio)}
-    edit = {
-        "kind": "merge",
-        "parts": [{"strength": strength} for _, strength in pairs],
-        "options": {**rule, **options},
-    }
-    return _edit(edit, [place for place, _ in pairs], None, output, overwrite)
+    rule = _given(fixed=rank, energy=energy, ratio=ratio)
+    if len(rule) > 1:
+        raise ValueError("give one of rank, energy and ratio, or none")
+    parts = [{"strength": strength} for _, strength in pairs]
+    edit = {"kind": "merge", "parts": parts, "options": _given(rule=rule or None, **options)}
+    return _edit(edit, [place for place, _ in pairs], output, overwrite)
 
 
 def set_metadata(
@@ -197,21 +196,15 @@ def set_metadata(
         "strip_private": strip_private,
         "repair_hashes": repair_hashes,
     }
-    return _edit(edit, [file], None, output, overwrite)
+    return _edit(edit, [file], output, overwrite)
 
 
 def _edit(
-    edit: Mapping[str, Any], files: list[Place], base: Optional[Path], output: Optional[Path], overwrite: bool
+    edit: Mapping[str, Any], files: list[Place], output: Optional[Path], overwrite: bool, base: Optional[Path] = None
 ) -> Edited:
     return json.loads(_native.edit(json.dumps(edit), files, base, output, overwrite))
 
 
 def _given(**options: Any) -> dict[str, Any]:
+    """Return the options that are not ``None``."""
     return {name: value for name, value in options.items() if value is not None}
-
-
-def _rule(rank: Optional[int], energy: Optional[float], ratio: Optional[float]) -> dict[str, Any]:
-    rule = _given(fixed=rank, energy=energy, ratio=ratio)
-    if len(rule) != 1:
-        raise ValueError("give one of rank, energy and ratio")
-    return rule

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import subprocess
 import sysconfig
@@ -14,6 +13,7 @@ import lora_loupe
 import lora_loupe.types
 import numpy as np
 import pytest
+from ranges import serving
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
@@ -45,34 +45,12 @@ def test_a_file_may_be_a_text_a_path_or_bytes(adapter):
 
 def test_the_header_of_a_url_is_read_by_ranges(adapter):
     data = adapter().read_bytes()
-    sent = 0
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            nonlocal sent
-            if "Range" not in self.headers:
-                self.send_error(404)
-                return
-            start, end = self.headers["Range"].removeprefix("bytes=").split("-")
-            part = data[int(start) : int(end) + 1]
-            sent += len(part)
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{int(start) + len(part) - 1}/{len(data)}")
-            self.send_header("Content-Length", str(len(part)))
-            self.end_headers()
-            self.wfile.write(part)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/panda.safetensors"
+    with serving({"panda.safetensors": data}) as (address, sent):
+        url = f"{address}/panda.safetensors"
         report = lora_loupe.inspect(url, headers=True)
         assert report["base"]["family"] == "sd15" and report["file"] == "panda.safetensors"
-        assert sent < len(data) / 10, f"{sent} of {len(data)} bytes were sent"
+        assert sum(sent) < len(data) / 10, f"{sum(sent)} of {len(data)} bytes were sent"
         assert lora_loupe.signature(url) == lora_loupe.signature(data)
-        server.shutdown()
 
 
 def test_deltas_are_those_of_numpy(adapter):

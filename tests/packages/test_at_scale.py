@@ -29,7 +29,7 @@ COMMAND = str(Path(sysconfig.get_path("scripts")) / "lora-loupe")
 FILES = int(os.environ.get("FILES", "2000"))
 WORKERS = [int(count) for count in os.environ.get("WORKERS", "1,2").split(",")]
 
-sys.path.insert(0, str(JOBS))
+sys.path[:0] = [str(JOBS), str(JOBS.parents[1] / "python" / "tests")]
 
 
 @pytest.fixture(scope="session")
@@ -89,7 +89,7 @@ def job(engine: str, listing: Path, output: Path, workers: int, portion: int = 1
     submit = [str(Path(sysconfig.get_path("scripts")) / "spark-submit"), "--master", f"local[{workers},4]"]
     settings = ["--driver-memory", "1g", "--conf", "spark.ui.enabled=false"]
     environment = {**os.environ, "PYSPARK_PYTHON": sys.executable}
-    return subprocess.Popen([*submit, *settings, str(JOBS / "spark_job.py"), *options], env=environment, cwd=JOBS)
+    return subprocess.Popen([*submit, *settings, str(JOBS / "spark_job.py"), *options], env=environment)
 
 
 def rows(output: Path, kind: str) -> list[dict[str, Any]]:
@@ -98,31 +98,53 @@ def rows(output: Path, kind: str) -> list[dict[str, Any]]:
 
 
 def check(output: Path, expected: dict[str, dict[str, Any]]) -> None:
-    """The rows are those of the command line, each once."""
+    """The rows are those of the command line, each once, column by column."""
     files = rows(output, "files")
     assert sorted(row["path"] for row in files) == sorted(expected)
     layers: dict[str, list[dict[str, Any]]] = {}
     for layer in rows(output, "layers"):
-        layers.setdefault(layer["file"], []).append(layer)
+        layers.setdefault(layer.pop("file"), []).append(layer)
     for row in files:
         report = expected[row["path"]]
-        assert (row["sha256"], row["family"], row["kind"], row["size"]) == (
-            report["sha256"],
-            report["base"]["family"],
-            report["kind"],
-            report["size"],
-        )
-        assert row["problems"] == [problem["class"] for problem in report["problems"]]
-        assert row["refused"] == any(problem["severity"] == "refuse" for problem in report["problems"])
-        values = report["signature"] and report["signature"]["values"]
-        assert (row["signature"] is None) == (values is None)
-        assert values is None or np.allclose(row["signature"], values, atol=1e-7)
-        modules = {module["path"]: module for module in report["modules"]}
-        of_file = layers.get(row["path"], [])
-        assert sorted(layer["path"] for layer in of_file) == sorted(modules)
-        for layer in of_file:
-            assert layer["rank"] == modules[layer["path"]]["rank"]
-            assert layer["norm"] == pytest.approx(modules[layer["path"]]["norm"])
+        hashes, signature = report["hashes"] or {}, report["signature"] or {}
+        norms = [module["norm"] for module in report["modules"]]
+        unreadable = [problem for problem in report["problems"] if problem["class"] == "unreadable"]
+        assert row == {
+            "path": row["path"],
+            "error": unreadable[0]["message"]["text"] if unreadable else None,
+            "size": report["size"],
+            "sha256": report["sha256"] or None,
+            "tensor_sha256": hashes.get("model"),
+            "header_sha256": report["header_sha256"] or None,
+            "kind": report["kind"],
+            "refused": "refuse" in [problem["severity"] for problem in report["problems"]],
+            "verdict": report["verdict"]["text"],
+            "family": report["base"]["family"],
+            "label": report["base"]["label"],
+            "key_format": report["convention"] or None,
+            "algorithms": report["algorithms"],
+            "problems": [problem["class"] for problem in report["problems"]],
+            "norm": pytest.approx(float(np.linalg.norm(norms))) if norms else None,
+            "signature": pytest.approx(signature["values"], abs=1e-7) if signature else None,
+        }
+        modules = [
+            {
+                **{name: module[name] for name in COPIED},
+                "norm": pytest.approx(module["norm"]),
+                "spectral": pytest.approx(module["strength"]["spectral"]),
+                "stable_rank": pytest.approx(module["strength"]["stable_rank"]),
+            }
+            for module in report["modules"]
+        ]
+        assert sorted(layers.get(row["path"], []), key=path_of) == sorted(modules, key=path_of)
+
+
+#: Columns of a layer that are copied from its row of the report.
+COPIED = ("path", "block", "algorithm", "rank", "alpha", "scale", "dtype", "shape")
+
+
+def path_of(layer: dict[str, Any]) -> str:
+    return layer["path"]
 
 
 def descendants(process: int) -> Iterator[int]:
@@ -199,6 +221,25 @@ def test_a_run_that_was_ended_is_resumed(engine, collection, expected, tmp_path)
     check(output, expected)
     assert job(engine, collection, output, 2).wait() == 0
     check(output, expected)
+
+
+@pytest.mark.parametrize("engine", ["spark", "ray"])
+def test_files_at_urls_are_rows_too(engine, collection, expected, tmp_path):
+    import ranges
+
+    paths = sorted(expected)[:40]
+    names = [str(Path(path).relative_to(collection)) for path in paths]
+    with ranges.serving({name: Path(path).read_bytes() for name, path in zip(names, paths)}) as (address, _):
+        urls = [f"{address}/{name}" for name in names]
+        (tmp_path / "listing.txt").write_text("\n".join([*urls, f"{address}/none.safetensors"]))
+        assert job(engine, tmp_path / "listing.txt", tmp_path / "out", 2).wait() == 0
+    found = {row["path"]: row for row in rows(tmp_path / "out", "files")}
+    assert sorted(found) == sorted([*urls, f"{address}/none.safetensors"])
+    for url, path in zip(urls, paths):
+        assert found[url]["sha256"] == (expected[path]["sha256"] or None)
+        assert found[url]["problems"] == [problem["class"] for problem in expected[path]["problems"]]
+    missing = found[f"{address}/none.safetensors"]
+    assert missing["problems"] == ["unreadable"] and "404" in missing["error"]
 
 
 def test_the_queries_find_copies_and_broken_files(collection, expected, tmp_path):

@@ -12,8 +12,8 @@ use crate::{setup, wasm};
 
 /// The largest wheel, in bytes.
 const MAX_WHEEL: u64 = 8_000_000;
-/// PyPI packages that build and check the wheel.
-const BUILD: [&str; 4] = ["maturin>=1.9,<2", "twine", "pdoc", "numpy"];
+/// PyPI packages that build and check the wheel, and run the hook of pre-commit.
+const BUILD: [&str; 5] = ["maturin>=1.9,<2", "twine", "pdoc", "numpy", "pre-commit"];
 /// PyPI packages of the module's tests; peft brings torch.
 const TESTS: [&str; 4] = ["pytest", "numpy", "safetensors", "peft"];
 
@@ -29,6 +29,7 @@ pub fn check() -> Result<(), Error> {
     let files = ["npm", "action", "readme"].map(|name| format!("tests/packages/{name}.test.mjs"));
     tests.args(["--test", "--test-reporter=spec"]).args(files);
     tests.env("NPM_TARBALL", &tarball).env("WHEEL", &wheel).env("LORA_LOUPE", program);
+    tests.env("PRE_COMMIT", venv("build", &BUILD)?.with_file_name("pre-commit"));
     run(tests.env("CHROME_PATH", setup::chromium()?))?;
     dry_runs(&wheel, &tarball)
 }
@@ -99,11 +100,12 @@ fn tarball() -> Result<PathBuf, Error> {
     ] {
         copy(&root().join(from), &stage.join(to))?;
     }
-    let manifest = stage.join("package.json");
-    let failed = |cause| Error::File { path: manifest.clone(), cause };
-    let text = fs::read_to_string(&manifest).map_err(failed)?;
-    let version = format!("\"version\": \"{}\"", env!("CARGO_PKG_VERSION"));
-    fs::write(&manifest, text.replace("\"version\": \"0.0.0\"", &version)).map_err(failed)?;
+    let mut fields = vec![format!("version={}", env!("CARGO_PKG_VERSION"))];
+    // Where a workflow of GitHub publishes, npm demands that the package names its repository.
+    if let Ok(repository) = std::env::var("GITHUB_REPOSITORY") {
+        fields.extend(["repository.type=git".into(), format!("repository.url=git+https://github.com/{repository}.git")]);
+    }
+    run(npm().args(["pkg", "set", "--prefix"]).arg(&stage).args(fields))?;
     remove_packages(&packages, "tgz")?;
     run(npm().args(["pack", "--silent", "--pack-destination"]).arg(&packages).arg(&stage))?;
     package(&packages, "tgz")

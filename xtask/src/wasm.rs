@@ -15,6 +15,9 @@ const CRATE: &str = "lora-loupe";
 const MODULES: [&str; 2] = ["inspector", "engine"];
 /// The module of the npm package's small entry, likewise.
 pub const REPORT: &str = "report";
+/// Options of wasm-opt for a module that is small rather than fast. The first KB of memory is the end of the stack, where no
+/// valid program reads.
+const SMALL: [&str; 2] = ["--low-memory-unused", "-Oz"];
 /// WebAssembly features that rustc may use for this target and wasm-opt must therefore accept.
 const FEATURES: [&str; 8] = [
     "--enable-simd",
@@ -44,7 +47,7 @@ pub fn build_module(toolchain: &Toolchain, module: &str) -> Result<(), Error> {
     let next = root().join("target").join("pkg.next");
     remove_folder(&next)?;
     bind(&compiled, &next, module)?;
-    optimize(&next.join(&wasm), if module == REPORT { "-Oz" } else { "-O3" })?;
+    optimize(&next.join(&wasm), if module == REPORT { &SMALL[..] } else { &["-O3"] })?;
     fs::create_dir_all(&pkg).map_err(|cause| Error::File { path: pkg.clone(), cause })?;
     for name in [format!("{module}.js"), format!("{module}.d.ts"), format!("{wasm}.d.ts"), wasm] {
         fs::rename(next.join(&name), pkg.join(&name)).map_err(|cause| Error::File { path: pkg.join(&name), cause })?;
@@ -72,11 +75,11 @@ fn bind(wasm: &Path, folder: &Path, module: &str) -> Result<(), Error> {
     result.map_err(|cause| Error::Bindgen { wasm: wasm.to_owned(), cause: format!("{cause:#}") })
 }
 
-/// Optimizes a .wasm file in place, at a level of wasm-opt.
-fn optimize(wasm: &Path, level: &str) -> Result<(), Error> {
-    say(&format!("wasm-opt {level}"));
+/// Optimizes a .wasm file in place, with these options of wasm-opt.
+fn optimize(wasm: &Path, options: &[&str]) -> Result<(), Error> {
+    say(&format!("wasm-opt {}", options.join(" ")));
     let mut command = node_script("binaryen/bin/wasm-opt");
-    run(command.args(FEATURES).arg(level).arg(wasm).arg("-o").arg(wasm))
+    run(command.args(FEATURES).args(options).arg(wasm).arg("-o").arg(wasm))
 }
 
 /// Returns whether a built module is newer than the compiled library, this program and the npm packages.

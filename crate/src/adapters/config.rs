@@ -2,7 +2,8 @@
 //! GGUF's single alpha.
 
 use crate::formats::Header;
-use crate::model::Component;
+use crate::model::{Component, json};
+use crate::num::{parse_number, to_f32};
 use crate::sentence::{Sentence, sentence};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
@@ -67,7 +68,7 @@ enum Feedforward {
 
 /// Reads a field, or `None` if it has another type.
 fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(field: D) -> Result<Option<T>, D::Error> {
-    Ok(serde_json::from_value(Value::deserialize(field)?).ok())
+    Ok(json::read(Value::deserialize(field)?).ok())
 }
 
 impl PeftConfig {
@@ -199,13 +200,12 @@ impl PeftConfigs {
 
     /// Parses the text of adapter_config.json.
     fn from_sidecar(text: &str) -> Result<PeftConfigs, String> {
-        let shared = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        Ok(PeftConfigs { shared: Some(shared), ..PeftConfigs::default() })
+        Ok(PeftConfigs { shared: Some(json::parse(text)?), ..PeftConfigs::default() })
     }
 
     /// Parses GGUF's alpha.
     fn from_gguf_alpha(text: &str) -> Result<PeftConfigs, String> {
-        let alpha = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+        let alpha = parse_number(text).map(to_f32).ok_or_else(|| format!("`{text}` is not a number"))?;
         let shared = PeftConfig { lora_alpha: Some(alpha), ..PeftConfig::default() };
         Ok(PeftConfigs { shared: Some(shared), ..PeftConfigs::default() })
     }
@@ -213,8 +213,7 @@ impl PeftConfigs {
     /// Parses diffusers' `lora_adapter_metadata`: the fields of each network's config in one flat object, prefixed with
     /// the network's name.
     fn from_metadata(text: &str) -> Result<PeftConfigs, String> {
-        let message = |error: serde_json::Error| error.to_string();
-        let fields: Map<String, Value> = serde_json::from_str(text).map_err(message)?;
+        let fields = json::parse_object(text)?;
         let mut parts = BTreeMap::new();
         for component in Component::ALL {
             let part: Map<String, Value> = fields
@@ -225,11 +224,11 @@ impl PeftConfigs {
                 })
                 .collect();
             if !part.is_empty() {
-                parts.insert(component, serde_json::from_value(Value::Object(part)).map_err(message)?);
+                parts.insert(component, json::read(Value::Object(part))?);
             }
         }
-        let shared =
-            fields.contains_key("lora_alpha").then(|| serde_json::from_str(text)).transpose().map_err(message)?;
+        let is_flat = fields.contains_key("lora_alpha");
+        let shared = is_flat.then(|| json::read(Value::Object(fields))).transpose()?;
         Ok(PeftConfigs { shared, parts, place: None })
     }
 

@@ -6,6 +6,7 @@ use crate::adapters::Delta;
 use crate::formats::{Header, TensorInfo};
 use crate::num::{host_len, numel, to_count, to_f32, to_index};
 use crate::sentence::{Sentence, rounded, sentence};
+use crate::sorting;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -124,7 +125,7 @@ fn outliers(rows: &[HealthRow], norms: &[f64], median: f64) -> Vec<String> {
         .filter(|(norm, _)| **norm > OUTLIER_FACTOR * median)
         .map(|(norm, row)| (*norm, row.path.as_str()))
         .collect();
-    far.sort_by(|a, b| b.0.total_cmp(&a.0));
+    sorting::sort_by(&mut far, |a, b| b.0.total_cmp(&a.0));
     far.into_iter().map(|(_, path)| path.to_owned()).collect()
 }
 
@@ -206,7 +207,7 @@ fn estimate_norm(outputs: usize) -> f64 {
 /// Returns the median of the positive values; 0 if there are none.
 fn median(shares: impl Iterator<Item = f64>) -> f64 {
     let mut shares: Vec<f64> = shares.filter(|&share| share > 0.0).collect();
-    shares.sort_by(f64::total_cmp);
+    sorting::sort_by(&mut shares, f64::total_cmp);
     shares.get(shares.len() / 2).copied().unwrap_or(0.0)
 }
 

@@ -7,6 +7,7 @@ use super::measurements::Findings;
 use super::problem_class::ProblemClass;
 use super::report::{Problem, Severity};
 use crate::adapters::{Adapter, Delta, Leftover, LeftoverClass};
+use crate::num::{parse_number, to_f32};
 use crate::sentence::{rounded, sentence};
 use std::collections::BTreeMap;
 
@@ -61,7 +62,7 @@ const UNREAD_ALPHAS: [&str; 3] = ["lora_alpha", "network_alpha", "alpha"];
 
 /// Returns a problem if the header has an alpha where no known program reads it, and layers have none elsewhere.
 fn unread_alpha(adapter: &Adapter, metadata: &BTreeMap<String, String>) -> Option<Problem> {
-    let number = |key: &&str| metadata.get(*key)?.trim().parse::<f32>().ok().filter(|alpha| alpha.is_finite());
+    let number = |key: &&str| parse_number(metadata.get(*key)?.trim()).map(to_f32).filter(|alpha| alpha.is_finite());
     let (key, alpha) = UNREAD_ALPHAS.iter().find_map(|key| Some((*key, number(key)?)))?;
     let lacking = adapter.deltas.iter().filter(|delta| delta.alpha.is_none() && delta.scale == 1.0);
     let ratios: Vec<(String, f32)> =

@@ -2,8 +2,9 @@
 //! Missing information is omitted. training.toml lists the metadata keys.
 
 use crate::model::toml_table;
-use crate::num::to_whole;
+use crate::num::{parse_number, to_whole};
 use crate::sentence::{Sentence, Value as Words, sentence};
+use crate::sorting;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -178,7 +179,7 @@ impl<'a> Source<'a> {
         }
         let mut tags: Vec<TagCount> =
             counts.into_iter().map(|(tag, count)| TagCount { tag: tag.to_owned(), count }).collect();
-        tags.sort_by_key(|tag| std::cmp::Reverse(tag.count));
+        sorting::sort_by_key(&mut tags, |tag| std::cmp::Reverse(tag.count));
         let tag_total = tags.len();
         tags.truncate(MAX_TAGS);
         Training {
@@ -290,7 +291,7 @@ impl<'a> Source<'a> {
         if let Some(datasets) = self.json("ss_datasets") {
             datasets.as_array().into_iter().flatten().for_each(|dataset| add(&dataset["bucket_info"]));
         }
-        list.sort_by_key(|bucket| std::cmp::Reverse(bucket.images));
+        sorting::sort_by_key(&mut list, |bucket| std::cmp::Reverse(bucket.images));
         list
     }
 
@@ -340,7 +341,7 @@ fn add_folders(folders: &mut Vec<Folder>, directories: &Value, frequencies: &Val
 impl Shape {
     /// Formats a value for display; `None` if there is nothing to show.
     fn format(self, value: &str, since: Option<&str>) -> Option<Words> {
-        let seconds = |text: &str| text.parse::<f64>().ok().filter(|seconds| seconds.is_finite());
+        let seconds = |text: &str| parse_number(text).filter(|seconds| seconds.is_finite());
         Some(match self {
             Shape::Plain => value.into(),
             Shape::Time => seconds(value).map_or_else(|| value.into(), |seconds| date(seconds).into()),

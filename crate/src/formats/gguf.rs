@@ -7,6 +7,7 @@ use super::tensor::check_shape;
 use super::{BlockType, ByteSource, Dtype, FormatError, Header, TensorInfo};
 use crate::num::numel;
 use crate::sentence::sentence;
+use crate::sorting;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Maximum header length, in bytes: vocabularies of full models take several megabytes.
@@ -133,7 +134,7 @@ pub async fn read_header(source: &dyn ByteSource) -> Result<Header, FormatError>
             (None, None) => return Err(unknown()),
         });
     }
-    tensors.sort_by_key(|tensor| tensor.bytes.start);
+    sorting::sort_by_key(&mut tensors, |tensor| tensor.bytes.start);
     Ok(Header::of(tensors, gguf.metadata))
 }
 

@@ -7,6 +7,7 @@
 use super::tensor::{TensorInfo, check_shape};
 use super::{ByteSource, Dtype, FormatError};
 use crate::sentence::{Sentence, sentence};
+use crate::sorting;
 use serde::Deserialize;
 use serde::de::{Deserializer, IntoDeserializer, MapAccess, Visitor, value::StrDeserializer};
 use std::collections::{BTreeMap, HashMap};
@@ -63,7 +64,7 @@ impl Header {
             }
             tensors.push(tensor.check(name, data_start)?);
         }
-        tensors.sort_by_key(|tensor| (tensor.bytes.start, tensor.bytes.end));
+        sorting::sort_by_key(&mut tensors, |tensor| (tensor.bytes.start, tensor.bytes.end));
         check_coverage(&tensors, data_start, file_len)?;
         for (index, tensor) in tensors.iter().enumerate() {
             by_name.insert(tensor.name.clone(), index);

@@ -5,6 +5,7 @@ use super::tensor::check_shape;
 use super::view::{extent, is_row_major};
 use super::{Dtype, FormatError, Header, TensorInfo, View};
 use crate::sentence::sentence;
+use crate::sorting;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
@@ -54,12 +55,12 @@ pub fn header(pickle: &Pickle, storages: &Storages) -> Result<Header, FormatErro
         let len = storages.file_len;
         return Err(FormatError::ResourceBomb(sentence!("detail.shared", len = len, size = size).into()));
     }
-    tensors.sort_by(|a, b| (&a.name, a.bytes.start).cmp(&(&b.name, b.bytes.start)));
+    sorting::sort_by(&mut tensors, |a, b| (&a.name, a.bytes.start).cmp(&(&b.name, b.bytes.start)));
     tensors.dedup();
     if let Some(pair) = tensors.windows(2).find(|pair| pair[0].name == pair[1].name) {
         return Err(FormatError::DuplicateKey(pair[0].name.clone()));
     }
-    tensors.sort_by_key(|tensor| tensor.bytes.start);
+    sorting::sort_by_key(&mut tensors, |tensor| tensor.bytes.start);
     Ok(Header::of(tensors, BTreeMap::new()))
 }
 

@@ -2,6 +2,7 @@
 
 use super::{ByteSource, Dtype};
 use crate::num::{host_len, numel};
+use crate::sorting;
 use std::io;
 use std::ops::Range;
 
@@ -95,7 +96,7 @@ fn axes(shape: &[usize], strides: &[u64], width: u64) -> Vec<Axis> {
         }
         step *= len;
     }
-    axes.sort_by_key(|axis| std::cmp::Reverse((axis.stride, axis.step)));
+    sorting::sort_by_key(&mut axes, |axis| std::cmp::Reverse((axis.stride, axis.step)));
     axes
 }
 

@@ -3,6 +3,7 @@
 //! Field names are those of the libraries, so published files are read as they are. An unsupported value
 //! of a field that changes the computation is an error that names the field.
 
+use super::json;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -354,12 +355,11 @@ impl VaeConfig {
 type Object = serde_json::Map<String, Value>;
 
 fn parse_object(what: &'static str, text: &str) -> Result<Object, ConfigError> {
-    serde_json::from_str(text).map_err(|error| ConfigError::Unreadable { what, reason: error.to_string() })
+    json::parse_object(text).map_err(|reason| ConfigError::Unreadable { what, reason })
 }
 
 fn deserialize<T: serde::de::DeserializeOwned>(what: &'static str, json: Object) -> Result<T, ConfigError> {
-    serde_json::from_value(Value::Object(json))
-        .map_err(|error| ConfigError::Unreadable { what, reason: error.to_string() })
+    json::read(Value::Object(json)).map_err(|reason| ConfigError::Unreadable { what, reason })
 }
 
 fn unsupported(what: &'static str, field: &'static str, found: &str, supported: &'static str) -> ConfigError {

@@ -8,6 +8,7 @@ pub mod block;
 pub mod clip;
 pub mod config;
 pub mod family;
+pub mod json;
 pub mod module;
 pub mod positional;
 pub mod single_file;

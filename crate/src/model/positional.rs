@@ -7,6 +7,7 @@
 //! resnets; within a transformer block, in 2022 the feed-forward before the cross-attention, later after.
 
 use super::module::{Component, Kind, Module};
+use crate::sorting;
 
 /// Layers of a CLIP attention in registration order.
 const CLIP_ATTENTION: [&str; 4] = ["k_proj", "v_proj", "q_proj", "out_proj"];
@@ -30,7 +31,7 @@ fn is_layer(module: &&Module) -> bool {
 /// Returns the modules that have a position, sorted by it; the sort is stable.
 fn sorted<'a, P: Ord>(modules: &[&'a Module], position: impl Fn(&str) -> Option<P>) -> Vec<&'a Module> {
     let mut sorted: Vec<_> = modules.iter().filter_map(|module| Some((position(&module.path)?, *module))).collect();
-    sorted.sort_by(|(a, _), (b, _)| a.cmp(b));
+    sorting::sort_by(&mut sorted, |(a, _), (b, _)| a.cmp(b));
     sorted.into_iter().map(|(_, module)| module).collect()
 }
 

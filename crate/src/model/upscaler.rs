@@ -4,6 +4,7 @@
 //! Real-ESRGAN's pixel unshuffle and ESRGAN+'s 1x1 convolutions, and Real-ESRGAN's SRVGGNetCompact.
 
 use super::module::{Kind, Module};
+use crate::sorting;
 use std::collections::BTreeMap;
 
 /// Names of tensors that only one other architecture has.
@@ -187,7 +188,7 @@ impl Tensors<'_> {
     fn numbers(&self, start: &str) -> Vec<usize> {
         let number = |key: &&str| key.strip_prefix(start)?.strip_suffix(".weight")?.parse().ok();
         let mut numbers: Vec<usize> = self.shapes.keys().filter_map(number).collect();
-        numbers.sort_unstable();
+        sorting::sort_by_key(&mut numbers, |&number| number);
         numbers
     }
 

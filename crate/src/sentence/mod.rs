@@ -3,8 +3,9 @@
 //! en.json holds the English texts by id: `{name}` stands for the value of that name; a text with two forms has the
 //! value `n`, which decides between them. The page has the same ids in its other languages (web/words/report.*.js).
 
+use crate::num::parse_number;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::LazyLock;
@@ -38,26 +39,14 @@ pub enum Value {
     List(Vec<Sentence>),
 }
 
-/// A text of en.json.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Text {
-    /// One form for all numbers.
-    Plain(String),
-    /// The forms for 1 and for other numbers.
-    Forms { one: String, other: String },
-}
-
-static TEXTS: LazyLock<HashMap<String, Text>> =
-    LazyLock::new(|| serde_json::from_str(include_str!("en.json")).expect("en.json is checked by a test"));
+/// The texts of en.json: a text, or an object with the forms for `one` and for `other` numbers.
+static TEXTS: LazyLock<serde_json::Value> =
+    LazyLock::new(|| serde_json::from_str(embedded!("sentence/en.json")).expect("en.json is checked by a test"));
 
 /// Creates a sentence: `sentence!("id", name = value, …)`.
 macro_rules! sentence {
     ($id:expr $(, $name:ident = $value:expr)* $(,)?) => {
-        $crate::sentence::Sentence::new(
-            $id,
-            std::collections::BTreeMap::from([$((stringify!($name).to_owned(), $crate::sentence::Value::from($value))),*]),
-        )
+        $crate::sentence::Sentence::with($id, vec![$((stringify!($name), $crate::sentence::Value::from($value))),*])
     };
 }
 pub(crate) use sentence;
@@ -65,13 +54,19 @@ pub(crate) use sentence;
 impl Sentence {
     /// Creates the sentence with this id and these values. Without a text its id stands in place of it.
     pub fn new(id: &str, values: BTreeMap<String, Value>) -> Sentence {
-        let text = match TEXTS.get(id) {
-            Some(Text::Plain(text)) => fill(text, &values),
-            Some(Text::Forms { one, .. }) if values.get("n") == Some(&Value::Count(1)) => fill(one, &values),
-            Some(Text::Forms { other, .. }) => fill(other, &values),
-            None => id.to_owned(),
-        };
+        let form = if values.get("n") == Some(&Value::Count(1)) { "one" } else { "other" };
+        let text = TEXTS.get(id).and_then(|text| text.as_str().or_else(|| text.get(form)?.as_str()));
+        let text = text.map_or_else(|| id.to_owned(), |text| fill(text, &values));
         Sentence { id: id.to_owned(), values, text }
+    }
+
+    /// Creates the sentence with this id and these values, by name.
+    pub(crate) fn with(id: &str, named: Vec<(&str, Value)>) -> Sentence {
+        let mut values = BTreeMap::new();
+        for (name, value) in named {
+            values.insert(name.to_owned(), value);
+        }
+        Sentence::new(id, values)
     }
 
     /// Creates a word whose English text is in another table.
@@ -105,7 +100,7 @@ fn fill(text: &str, values: &BTreeMap<String, Value>) -> String {
         debug_assert!(values.contains_key(name), "{text}: no value {name}");
         match values.get(name) {
             Some(Value::List(list)) => {
-                let between = Sentence::new(&format!("list.{name}"), BTreeMap::new());
+                let between = sentence!(&format!("list.{name}"));
                 filled.push_str(&list.iter().map(|item| item.text.as_str()).collect::<Vec<_>>().join(&between));
             }
             Some(value) => filled.push_str(&value.to_string()),
@@ -119,7 +114,7 @@ fn fill(text: &str, values: &BTreeMap<String, Value>) -> String {
 impl Value {
     /// Returns the phrase with this id, or the text itself if there is none.
     pub fn phrase(text: &str) -> Value {
-        if TEXTS.contains_key(text) { sentence!(text).into() } else { text.into() }
+        if TEXTS.get(text).is_some() { sentence!(text).into() } else { text.into() }
     }
 
     /// Returns the phrase whose id is the group and the words of this label, `family.a_language_model`; labels without
@@ -127,7 +122,7 @@ impl Value {
     pub fn label(group: &str, label: &str) -> Value {
         let letter = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '_' };
         let id = format!("{group}.{}", label.chars().map(letter).collect::<String>());
-        if TEXTS.contains_key(&id) { sentence!(&id).into() } else { label.into() }
+        if TEXTS.get(&id).is_some() { sentence!(&id).into() } else { label.into() }
     }
 
     /// Returns "0.5", or "0.5 to 2" for different values, rounded to three decimals; `None` without values.
@@ -197,7 +192,7 @@ impl From<f64> for Value {
 impl From<f32> for Value {
     /// Keeps the decimal digits: 0.1 stays 0.1.
     fn from(number: f32) -> Value {
-        number.to_string().parse::<f64>().unwrap_or(f64::NAN).into()
+        parse_number(&number.to_string()).unwrap_or(f64::from(number)).into()
     }
 }
 

@@ -10,8 +10,16 @@ use serde::de::DeserializeOwned;
 use wasm_bindgen::JsValue;
 
 /// Returns a plain JavaScript value: maps as objects, `None` as null.
+#[cfg(any(feature = "inspector", feature = "engine"))]
 pub fn to_js<T: Serialize + ?Sized>(value: &T) -> Result<JsValue, JsValue> {
     value.serialize(&serde_wasm_bindgen::Serializer::json_compatible()).map_err(JsValue::from)
+}
+
+/// Returns a plain JavaScript value by way of JSON: numbers are those of the command line, and no other code is needed.
+#[cfg(not(any(feature = "inspector", feature = "engine")))]
+pub fn to_js<T: Serialize + ?Sized>(value: &T) -> Result<JsValue, JsValue> {
+    let text = serde_json::to_string(value).map_err(|error| JsValue::from(error.to_string()))?;
+    js_sys::JSON::parse(&text)
 }
 
 /// Deserializes a plain JavaScript value; `what` names it in the error.

@@ -9,6 +9,7 @@ use crate::analysis::report::Severity;
 use crate::model::Component;
 use crate::model::spelling::{ModuleMatch, NamingScheme, Role};
 use crate::sentence::{Sentence, Value, sentence};
+use crate::sorting;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Result of loading one group.
@@ -551,7 +552,7 @@ fn reasons(loader: &Loader, evidence: &Evidence, outcomes: &[KeyOutcome]) -> Opt
             None => counts.push((skip, 1)),
         }
     }
-    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    sorting::sort_by_key(&mut counts, |(_, count)| std::cmp::Reverse(*count));
     let base = evidence.family.named();
     let mut list: Vec<Sentence> = counts.iter().map(|(skip, count)| skip.sentence(*count, &base)).collect();
     if !convertible {

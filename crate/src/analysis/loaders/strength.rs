@@ -4,6 +4,7 @@ use super::evidence::Evidence;
 use super::rules::{AlphaPlace, LoadPath, Loader, MagnitudeAxis};
 use crate::adapters::{ConfigSource, Delta, Group};
 use crate::model::spelling::Role;
+use crate::num::parse_number;
 use crate::sentence::{Sentence, Value, rounded, sentence};
 use std::collections::{BTreeMap, HashMap};
 
@@ -140,7 +141,7 @@ fn full_lokr(evidence: &Evidence, groups: &[&Group]) -> Option<Sentence> {
         group.get(Role::LokrW1).is_some() && group.get(Role::LokrW2).is_some() && group.get(Role::Alpha).is_some()
     });
     let count = full.count();
-    let setting = |key: &str| evidence.header.metadata.get(key)?.parse::<f64>().ok();
+    let setting = |key: &str| parse_number(evidence.header.metadata.get(key)?);
     let (dim, alpha) = (setting("ss_network_dim")?, setting("ss_network_alpha")?);
     (count > 0 && alpha > 0.0 && dim < 10_000.0 && dim > alpha).then(|| {
         let factor = rounded(dim / alpha, 2);
