@@ -1,8 +1,8 @@
 /** Pipelines that are compiled in the background: created again, they are there. */
 
-import assert from "node:assert/strict";
-import { test } from "node:test";
-import { compileInBackground } from "../../web/engine/pipelines.js";
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { compileInBackground } from '../../web/engine/pipelines.js';
 
 /** A device that says how each of its pipelines was made. */
 class Device {
@@ -14,14 +14,14 @@ class Device {
   async createComputePipelineAsync(descriptor) {
     const { constants, module } = descriptor.compute;
     this.made.push(`compiled ${constants.rows}`);
-    if (constants.rows === 0) throw new Error("no rows");
+    if (constants.rows === 0) throw new Error('no rows');
     return { rows: constants.rows, module };
   }
 }
 
 const descriptor = (module, rows) => ({ compute: { module, constants: { rows } } });
 
-test("pipelines are compiled in the background, and created at once if that failed or nobody asked for it", async () => {
+test('pipelines are compiled in the background, and created at once if that failed or nobody asked for it', async () => {
   globalThis.GPUDevice = Device;
   compileInBackground();
   const { beginPipelines, finishPipelines } = globalThis;
@@ -40,15 +40,15 @@ test("pipelines are compiled in the background, and created at once if that fail
     const pipeline = device.createComputePipeline(descriptor(module, 16));
     assert.deepEqual([pipeline.rows, pipeline.module === module], [16, true]);
   }
-  assert.equal(device.made.length, made, "nothing is compiled twice");
+  assert.equal(device.made.length, made, 'nothing is compiled twice');
   assert.equal(device.createComputePipeline(descriptor(matmul, 0)).rows, 0);
   assert.deepEqual(device.made, [
-    "created 8",
-    "compiled 0",
-    "compiled 16",
-    "compiled 32",
-    "compiled 16",
-    "created 64",
-    "created 0",
+    'created 8',
+    'compiled 0',
+    'compiled 16',
+    'compiled 32',
+    'compiled 16',
+    'created 64',
+    'created 0',
   ]);
 });
