@@ -80,6 +80,15 @@ it('each LoRA that fits gets an image, the others a reason; a cancelled run goes
   const zip = await readFile(await download.path());
   for (const name of RUN) assert.ok(zip.includes(name.replace('.safetensors', '.preview.png')), name);
   assert.ok(zip.includes('rings-000001') && zip.includes('panda'), 'the recipe');
+
+  // A browser that can write to no folder has the copies in a zip.
+  await page.evaluate(() => delete window.showDirectoryPicker);
+  const [copies] = await Promise.all([page.waitForEvent('download'), page.click('#previews-embedded')]);
+  assert.equal(copies.suggestedFilename(), 'loras-with-thumbnails.zip');
+  const loras = (await readFile(await copies.path())).toString('latin1');
+  for (const name of RUN) assert.ok(loras.includes(name), name);
+  assert.equal(loras.split('"modelspec.thumbnail":"data:image/jpeg;base64,').length - 1, RUN.length);
+  assert.deepEqual(errors, []);
 });
 
 it('they are written beside the files and into copies, and nothing is overwritten', async () => {
