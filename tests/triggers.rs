@@ -72,8 +72,9 @@ fn images_do_not_notice_a_search() {
     for weights in [WeightChoice::Auto, WeightChoice::F16] {
         let mut session = session(weights);
         let states = |session: &mut Session| {
-            let network = lora_loupe::pipeline::Network::TextEncoder { batch: 1, tokens: 8 };
-            let inputs = BTreeMap::from([("tokens".to_owned(), vec![0.25; 8 * 192])]);
+            let network = lora_loupe::pipeline::Network::TextEncoder { batch: 1, tokens: 77 };
+            let tokens = (0..77 * 192).map(|at| (at % 7) as f32 / 20.0).collect();
+            let inputs = BTreeMap::from([("tokens".to_owned(), tokens)]);
             block_on(session.probe(network, &inputs, &[])).expect("states")
         };
         let before = states(&mut session);

@@ -19,7 +19,7 @@ mod upscaler;
 mod vae;
 
 pub use builder::Builder;
-pub use clip::{TextOutput, text_encoder};
+pub use clip::{TextOutput, short_text_encoder, text_encoder};
 pub use interpret::{interpret, interpret_values};
 pub use memory::{Allocation, Memory, shared_slots, slot_order, slots_fit};
 pub use unet::{UNET_VARYING, unet, unet_layer};

@@ -3,7 +3,7 @@
 use super::super::error::PipelineError;
 use super::super::progress::{Report, Stage};
 use super::super::session::Session;
-use super::super::stable_diffusion::token_table;
+use super::super::stable_diffusion::{position_table, token_table};
 use super::change::Parts;
 use super::words::Candidate;
 use crate::device::{Arena, Runner};
@@ -97,7 +97,7 @@ impl Session {
     /// Plans the text encoders for words of so many tokens.
     fn short_plans(&self, tokens: usize) -> Result<Vec<Plan>, PipelineError> {
         let spec = &self.model.spec;
-        let plan = |index| Ok(spec.text_plan(index, BATCH, length(tokens), 0)?.fuse_epilogues());
+        let plan = |index| Ok(spec.short_text_plan(index, BATCH, length(tokens))?.fuse_epilogues());
         (0..spec.text_encoders().len()).map(plan).collect()
     }
 
@@ -153,10 +153,12 @@ impl Session {
         let mut first = 0;
         for (index, (encoder, runner)) in descriptions.iter().zip(&encoders.runners).enumerate() {
             let (bos, eos, pad) = (encoder.tokenizer.bos_id(), encoder.tokenizer.eos_id(), encoder.tokenizer.pad_id());
-            let part = encoder.width;
+            let (part, length) = (encoder.width, length(encoders.tokens));
+            let positions: Vec<u32> = (0..).take(length).collect();
+            runner
+                .set("positions", &self.model.checkpoint.rows(&position_table(encoder.component), &positions).await?)?;
             for (at, batch) in words.chunks(BATCH).enumerate() {
                 report(Stage::Text, 0, 1, None)?;
-                let length = length(encoders.tokens);
                 let mut ids = Vec::with_capacity(BATCH * length);
                 // A shorter last batch is filled up with its first word.
                 for word in batch.iter().chain(std::iter::repeat(&batch[0])).take(BATCH) {
