@@ -22,8 +22,12 @@ TRIGGERS = {
     "sks": "UNet", "canoe": "UNet", "paper pot": "UNet", "catpot": "UNet", "mirror": "UNet",
     "krovex": "both", "skyline": "both", "quiet harbor": "both", "zxq": "both", "tmbr": "both",
 }
-KEPT = ("sks", "catpot", "skyline")
+KEPT = ("sks", "canoe", "skyline")
+PADDING = 8
+FIRST, EVERY = 30, 25
+"""Words of a ranking that are kept."""
 CHUNK = 2048
+"""Words by whose mean state others are compared, evenly spread over the vocabulary."""
 
 
 def vocabulary(tokenizer):
@@ -35,11 +39,14 @@ def vocabulary(tokenizer):
 
 @torch.no_grad()
 def end_states(encoder, tokenizer, texts):
-    """Returns the states at the end tokens (texts, width), in double precision."""
+    """Returns the mean states at the end token and PADDING tokens after it (texts, width), in double precision."""
     found = []
-    for text in texts:
-        ids = torch.tensor([tokenizer(text).input_ids])
-        found.append(encoder(ids).last_hidden_state[0, -1])
+    for start in range(0, len(texts), 256):
+        tokens = [tokenizer(text).input_ids for text in texts[start : start + 256]]
+        length = max(map(len, tokens)) + PADDING
+        ids = torch.tensor([each + [tokenizer.pad_token_id] * (length - len(each)) for each in tokens])
+        states = encoder(ids).last_hidden_state
+        found += [row[len(each) - 1 : len(each) + PADDING].mean(0) for row, each in zip(states, tokens)]
     return torch.stack(found).double().numpy()
 
 
@@ -112,8 +119,9 @@ def goldens(folder):
         name = trigger.replace(" ", "_")
         shutil.copy(folder / f"{name}.safetensors", GOLDEN)
         found = ranking(folder / f"{name}.safetensors", trigger)
-        rows = ",\n".join(json.dumps(each) for each in found)
-        (GOLDEN / f"{name}.json").write_text(f"[\n{rows}\n]\n")
+        kept = [dict(rank=at, **each) for at, each in enumerate(found, 1) if at <= FIRST or at % EVERY == 0]
+        rows = ",\n".join(json.dumps(each) for each in kept)
+        (GOLDEN / f"{name}.json").write_text(f'{{"compared": {len(found)}, "words": [\n{rows}\n]}}\n')
 
 
 def main():

@@ -43,6 +43,10 @@ pub trait ModelSpec {
     /// Plans the text encoder with this index for `batch` prompts of `tokens` tokens.
     fn text_plan(&self, index: usize, batch: usize, tokens: usize, skip: usize) -> Result<Plan, PlanError>;
 
+    /// Plans the text encoder with this index for `batch` short texts of `tokens` tokens, whose position embeddings are an
+    /// input, `positions`.
+    fn short_text_plan(&self, index: usize, batch: usize, tokens: usize) -> Result<Plan, PlanError>;
+
     /// Encodes all texts of prompts, in the order of [`EncodePrompts::lines`].
     fn encode<'a>(&'a self, prompts: EncodePrompts<'a>) -> LocalFuture<'a, Result<Vec<EncodedPrompt>, PipelineError>>;
 

@@ -34,6 +34,38 @@ pub fn text_encoder(
     which: TextOutput,
     clip_skip: usize,
 ) -> Result<Plan, PlanError> {
+    encoder(net, component, (batch, tokens), which, clip_skip, Positions::Table)
+}
+
+/// Builds the plan for `batch` texts of fewer tokens than the encoder has positions, like [`text_encoder`]; the embeddings of
+/// these positions are another input, `positions` (T, width).
+pub fn short_text_encoder(
+    net: &Clip,
+    component: &str,
+    batch: usize,
+    tokens: usize,
+    which: TextOutput,
+) -> Result<Plan, PlanError> {
+    encoder(net, component, (batch, tokens), which, 0, Positions::Given)
+}
+
+/// Where the position embeddings come from.
+#[derive(Clone, Copy)]
+enum Positions {
+    /// The whole table is a weight.
+    Table,
+    /// An input has those that are needed.
+    Given,
+}
+
+fn encoder(
+    net: &Clip,
+    component: &str,
+    (batch, tokens): (usize, usize),
+    which: TextOutput,
+    clip_skip: usize,
+    positions: Positions,
+) -> Result<Plan, PlanError> {
     let config = &net.config;
     if tokens > config.max_position_embeddings {
         return Err(PlanError::Size {
@@ -45,8 +77,11 @@ pub fn text_encoder(
     let mut b = Builder::for_component(component, component);
     let activation = if config.hidden_act == "gelu" { Activation::Gelu } else { Activation::QuickGelu };
     let embedded = b.input("tokens", &[batch, tokens, config.hidden_size]);
-    let table = b.table(&net.position_embedding);
-    let mut x = b.push(Add { broadcast: Broadcast::Batch }, &[embedded, table], &net.position_embedding.path)?;
+    let positions = match positions {
+        Positions::Table => b.table(&net.position_embedding),
+        Positions::Given => b.input("positions", &[tokens, config.hidden_size]),
+    };
+    let mut x = b.push(Add { broadcast: Broadcast::Batch }, &[embedded, positions], &net.position_embedding.path)?;
     let mut states = vec![x];
     for layer in &net.layers {
         let normed = b.module(&layer.layer_norm1, x)?;

@@ -20,7 +20,7 @@ mod upscaler;
 mod vae;
 
 pub use builder::Builder;
-pub use clip::{TextOutput, text_encoder};
+pub use clip::{TextOutput, short_text_encoder, text_encoder};
 pub use divide::Part;
 pub use interpret::{interpret, interpret_values};
 pub use memory::{Allocation, Memory, shared_slots, slot_order, slots_fit};

@@ -208,7 +208,8 @@ impl Tokenizer {
         let bytes = (0..=u8::MAX).zip(&self.inner_bytes).map(|(byte, id)| (*id, vec![byte]));
         let mut spelled: HashMap<u32, Vec<u8>> = bytes.collect();
         spelled.extend((0..=u8::MAX).zip(&self.final_bytes).map(|(byte, id)| (*id, vec![byte])));
-        let mut merges: Vec<_> = self.merges.iter().map(|((left, right), (rank, id))| (*rank, *left, *right, *id)).collect();
+        let mut merges: Vec<_> =
+            self.merges.iter().map(|((left, right), (rank, id))| (*rank, *left, *right, *id)).collect();
         merges.sort_unstable();
         for (_, left, right, id) in merges {
             if let (Some(left), Some(right)) = (spelled.get(&left), spelled.get(&right)) {

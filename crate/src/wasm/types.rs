@@ -17,8 +17,8 @@ use crate::edit::{
 use crate::gpu::{GpuInfo, WeightChoice};
 use crate::pipeline::{
     AdapterChoice, Applied, EmbeddingChoice, EmbeddingMention, Hires, ImageInfo, Leftover, MaskedAreaSettings, Mention,
-    Model, RankedWord, RankedWords, Recipe, RecipeDraft, Rng, Stage, StorageNeed, UnknownText, Upscaler, Variation, WeightStorage,
-    schedule_label,
+    Model, RankedWord, RankedWords, Recipe, RecipeDraft, Rng, Stage, StorageNeed, UnknownText, Upscaler, Variation,
+    WeightStorage, schedule_label,
 };
 use crate::program::Program;
 use crate::samplers::{SamplerKind, SigmaSpacing, WebUiSettings};

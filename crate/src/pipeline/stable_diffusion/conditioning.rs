@@ -39,6 +39,11 @@ pub fn token_table(component: Component) -> String {
     format!("{component}.text_model.embeddings.token_embedding.weight")
 }
 
+/// Returns the name of an encoder's position embedding table.
+pub fn position_table(component: Component) -> String {
+    format!("{component}.text_model.embeddings.position_embedding.weight")
+}
+
 impl StableDiffusion {
     /// Encodes all texts of prompts. Those of a prompt are padded to the number of chunks of its longest.
     pub(super) async fn encode_lines(&self, mut work: EncodePrompts<'_>) -> Result<Vec<EncodedPrompt>, PipelineError> {

@@ -5,7 +5,7 @@ mod diffusers;
 mod preview;
 mod single_file;
 
-pub use conditioning::token_table;
+pub use conditioning::{position_table, token_table};
 
 use super::error::PipelineError;
 use super::preview::Previewer;
@@ -16,7 +16,7 @@ use super::spec::{
     Conditioning, EncodePrompts, EncodedPrompt, EncodedText, LatentSpace, LocalFuture, ModelSpec, TextEncoder,
 };
 use crate::model::{Clip, Component, Family, FamilyId, Module, Vae};
-use crate::plan::{self, Plan, PlanError};
+use crate::plan::{self, Plan, PlanError, TextOutput};
 use crate::text::{CHUNK_LEN, Tokenizer};
 
 /// Description of SDXL's refiner, which has only the second text encoder and was trained on nearly denoised
@@ -58,6 +58,15 @@ impl StableDiffusion {
         let second = self.networks.text_encoder_2.as_ref().map(|clip| (Component::TextEncoder2, clip));
         let clips = [Some(first), second].into_iter().flatten();
         clips.zip(&self.tokenizers).map(|((component, clip), tokenizer)| (component, clip, tokenizer)).collect()
+    }
+
+    /// Returns the text encoder with this index and its output that the UNet reads.
+    fn clip(&self, index: usize) -> Result<(Component, &Clip, TextOutput), PlanError> {
+        let clips = self.clips();
+        let missing =
+            || PlanError::Missing { plan: "text encoders".into(), name: format!("text encoder {}", index + 1) };
+        let (component, clip, _) = clips.get(index).copied().ok_or_else(missing)?;
+        Ok((component, clip, conditioning::output(clips.len() > 1)))
     }
 }
 
@@ -109,12 +118,13 @@ impl ModelSpec for StableDiffusion {
     }
 
     fn text_plan(&self, index: usize, batch: usize, tokens: usize, skip: usize) -> Result<Plan, PlanError> {
-        let clips = self.clips();
-        let output = conditioning::output(clips.len() > 1);
-        let missing =
-            || PlanError::Missing { plan: "text encoders".into(), name: format!("text encoder {}", index + 1) };
-        let (component, clip, _) = clips.get(index).ok_or_else(missing)?;
+        let (component, clip, output) = self.clip(index)?;
         plan::text_encoder(clip, component.name(), batch, tokens, output, skip)
+    }
+
+    fn short_text_plan(&self, index: usize, batch: usize, tokens: usize) -> Result<Plan, PlanError> {
+        let (component, clip, output) = self.clip(index)?;
+        plan::short_text_encoder(clip, component.name(), batch, tokens, output)
     }
 
     fn encode<'a>(&'a self, prompts: EncodePrompts<'a>) -> LocalFuture<'a, Result<Vec<EncodedPrompt>, PipelineError>> {

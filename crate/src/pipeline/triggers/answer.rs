@@ -3,7 +3,7 @@
 use super::super::error::PipelineError;
 use super::super::progress::{Report, Stage};
 use super::super::session::Session;
-use super::super::stable_diffusion::token_table;
+use super::super::stable_diffusion::{position_table, token_table};
 use super::change::Parts;
 use super::words::Candidate;
 use crate::device::{Arena, Runner};
@@ -14,7 +14,9 @@ use crate::plan::Plan;
 use crate::weights::{LoadedAdapter, Strength};
 
 /// Words that are encoded in one call.
-const BATCH: usize = 128;
+const BATCH: usize = 64;
+/// Padding tokens after the end token whose states count like its own: most states that the UNet reads are padding's.
+const PADDING: usize = 8;
 /// Words whose states are in memory at once. The mean state is that of so many words, evenly spread over the vocabulary.
 const CHUNK: usize = 2048;
 
@@ -37,10 +39,15 @@ struct Encoders {
     runners: Vec<Runner>,
 }
 
-/// End states of words, with and without a LoRA; equal if it leaves the text encoders as they are.
+/// States of words, with and without a LoRA; equal if it leaves the text encoders as they are.
 struct States {
     base: Dense,
     changed: Dense,
+}
+
+/// Returns the number of tokens of a text of words with so many tokens.
+fn length(tokens: usize) -> usize {
+    tokens + 2 + PADDING
 }
 
 impl Session {
@@ -90,7 +97,7 @@ impl Session {
     /// Plans the text encoders for words of so many tokens.
     fn short_plans(&self, tokens: usize) -> Result<Vec<Plan>, PipelineError> {
         let spec = &self.model.spec;
-        let plan = |index| Ok(spec.text_plan(index, BATCH, tokens + 2, 0)?.fuse_epilogues());
+        let plan = |index| Ok(spec.short_text_plan(index, BATCH, length(tokens))?.fuse_epilogues());
         (0..spec.text_encoders().len()).map(plan).collect()
     }
 
@@ -108,7 +115,7 @@ impl Session {
         Ok(Encoders { tokens, runners })
     }
 
-    /// Returns the end states of words, without and with a change of the text encoders.
+    /// Returns the states of words, without and with a change of the text encoders.
     async fn states(
         &mut self,
         encoders: &Encoders,
@@ -132,7 +139,8 @@ impl Session {
         Ok(States { base: both.pop().unwrap_or_else(|| Dense::new(Vec::new(), 1)), changed })
     }
 
-    /// Returns the states at the end tokens of words, (words, width), those of several text encoders side by side.
+    /// Returns the mean states at the end token and the padding after it, (words, width), those of several text encoders
+    /// side by side.
     async fn end_states(
         &self,
         encoders: &Encoders,
@@ -144,27 +152,34 @@ impl Session {
         let mut states = Dense::new(vec![0.0; words.len() * width], width);
         let mut first = 0;
         for (index, (encoder, runner)) in descriptions.iter().zip(&encoders.runners).enumerate() {
-            let (bos, eos) = (encoder.tokenizer.bos_id(), encoder.tokenizer.eos_id());
+            let (bos, eos, pad) = (encoder.tokenizer.bos_id(), encoder.tokenizer.eos_id(), encoder.tokenizer.pad_id());
+            let (part, length) = (encoder.width, length(encoders.tokens));
+            let positions: Vec<u32> = (0..).take(length).collect();
+            runner
+                .set("positions", &self.model.checkpoint.rows(&position_table(encoder.component), &positions).await?)?;
             for (at, batch) in words.chunks(BATCH).enumerate() {
                 report(Stage::Text, 0, 1, None)?;
-                let mut ids = Vec::with_capacity(BATCH * (encoders.tokens + 2));
+                let mut ids = Vec::with_capacity(BATCH * length);
+                // A shorter last batch is filled up with its first word.
                 for word in batch.iter().chain(std::iter::repeat(&batch[0])).take(BATCH) {
                     let word = &word.ids[index];
-                    let end = std::iter::repeat_n(eos, encoders.tokens + 1 - word.len());
-                    ids.extend([bos].into_iter().chain(word.iter().copied()).chain(end));
+                    let padding = std::iter::repeat_n(pad, length - word.len() - 2);
+                    ids.extend([bos].into_iter().chain(word.iter().copied()).chain([eos]).chain(padding));
                 }
                 let tokens = self.model.checkpoint.rows(&token_table(encoder.component), &ids).await?;
                 runner.set("tokens", &tokens)?;
                 let on_progress = &mut || report(Stage::Text, 0, 1, None);
                 let found = runner.compute_cancellable("states", on_progress).await?;
                 for (row, word) in batch.iter().enumerate() {
-                    let end = row * (encoders.tokens + 2) + 1 + word.ids[index].len();
+                    let end = row * length + 1 + word.ids[index].len();
                     let to = (at * BATCH + row) * width + first;
-                    states.data[to..to + encoder.width]
-                        .copy_from_slice(&found[end * encoder.width..(end + 1) * encoder.width]);
+                    let mean = &mut states.data[to..to + part];
+                    for state in found[end * part..].chunks_exact(part).take(1 + PADDING) {
+                        mean.iter_mut().zip(state).for_each(|(mean, x)| *mean += x / (1 + PADDING) as f32);
+                    }
                 }
             }
-            first += encoder.width;
+            first += part;
         }
         Ok(states)
     }

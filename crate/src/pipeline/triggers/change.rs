@@ -30,7 +30,8 @@ impl Session {
         let LoadedAdapter { id, adapter: Adapter { convention, deltas, leftovers }, file } = lora;
         let (unet, text): (Vec<Delta>, Vec<Delta>) =
             deltas.into_iter().partition(|delta| delta.component == Component::Unet);
-        let read_text = |delta: &&Delta| ["attn2.to_k", "attn2.to_v"].iter().any(|end| delta.module.path.ends_with(end));
+        let read_text =
+            |delta: &&Delta| ["attn2.to_k", "attn2.to_v"].iter().any(|end| delta.module.path.ends_with(end));
         let projections: Vec<&Delta> = unet.iter().filter(read_text).collect();
         let mut sum: Option<Dense> = None;
         for (at, delta) in projections.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! Trigger words from the numbers of a LoRA: how strongly it answers to each word of the vocabulary.
 //!
-//! Each word is encoded by itself. Its state is that at the end token, less the mean over the vocabulary. A LoRA of the
-//! UNet answers by what it adds to the keys and values of cross-attention, a LoRA of the text encoders by moving the state.
+//! Each word is encoded by itself. Its state is the mean at the end token and some padding, which is most of what the UNet
+//! reads of a prompt, less the mean over the vocabulary. A LoRA of the UNet answers by what it adds to the keys and values of cross-attention, a LoRA of the text encoders by moving the state.
 //! Both are taken relative to the length of the state, so that words to which any change answers do not win.
 //! docs/triggers.md says how well this works.
 

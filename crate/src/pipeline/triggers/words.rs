@@ -28,7 +28,8 @@ impl Session {
     /// Returns the words of one token, in the order of the vocabulary, then those of `hints` that have more.
     pub(super) fn candidates(&self, hints: &[String]) -> Vec<Candidate> {
         let encoders = self.model.spec.text_encoders();
-        let mut hints: BTreeMap<String, &String> = hints.iter().map(|hint| (hint.trim().to_lowercase(), hint)).collect();
+        let mut hints: BTreeMap<String, &String> =
+            hints.iter().map(|hint| (hint.trim().to_lowercase(), hint)).collect();
         let vocabulary = encoders.first().map(|encoder| encoder.tokenizer.whole_words(SHORTEST)).unwrap_or_default();
         let ids = |word: &str| encoders.iter().map(|encoder| encoder.tokenizer.encode(word)).collect::<Vec<_>>();
         let mut candidates: Vec<Candidate> = Vec::new();
