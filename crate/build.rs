@@ -40,8 +40,19 @@ fn stripped(text: &str) -> Result<String, Box<dyn Error>> {
 }
 
 /// First words of the ids of sentences that the module of reports alone never says.
-const NOT_OF_REPORTS: [&str; 11] = [
-    "bake", "dropped", "edit", "edit_hint", "edit_what", "fix", "fix_why", "image", "relation", "series", "series_file",
+const NOT_OF_REPORTS: [&str; 12] = [
+    "bake",
+    "dropped",
+    "edit",
+    "edit_hint",
+    "edit_what",
+    "fix",
+    "fix_why",
+    "image",
+    "log",
+    "relation",
+    "series",
+    "series_file",
 ];
 
 /// Returns the sentences that the modules of this build can say.

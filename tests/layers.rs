@@ -26,8 +26,9 @@ fn table() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 const MODULES: [&str; 24] = [
-    "num", "program", "sentence", "sorting", "twister", "formats", "model", "linalg", "simd", "ops", "plan", "adapters",
-    "analysis", "edit", "gpu", "cpu", "device", "weights", "text", "samplers", "pipeline", "bench", "wasm", "bin",
+    "num", "program", "sentence", "sorting", "twister", "formats", "model", "linalg", "simd", "ops", "plan",
+    "adapters", "analysis", "edit", "gpu", "cpu", "device", "weights", "text", "samplers", "pipeline", "bench", "wasm",
+    "bin",
 ];
 
 fn sources(at: &Path, found: &mut Vec<PathBuf>) {

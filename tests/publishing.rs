@@ -1,7 +1,9 @@
 //! GitHub workflows: a job that publishes depends on one that runs all tests.
 
+use lora_loupe::model::UnetConfig;
 use lora_loupe_tests::golden;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path};
 
 /// Returns the lines of each job of a workflow. Parses only the two levels of YAML that the workflows here use.
 fn jobs(workflow: &str) -> BTreeMap<&str, Vec<&str>> {
@@ -84,4 +86,33 @@ fn all_files_name_one_version() {
     }
     let action = format!("uses: OWNER/lora-loupe@v{version} ");
     assert!(read("README.md").contains(&action), "README.md: {action}");
+}
+
+/// Returns the paths that the sources of a folder embed and that lie above `depth` folders.
+fn outside(folder: &Path, depth: usize) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder of sources").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(outside(&path, depth + 1));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(&path).expect("a source");
+            let embedded = text.split("include_").skip(1).filter_map(|rest| rest.split('"').nth(1));
+            let ups = |path: &str| Path::new(path).components().filter(|part| *part == Component::ParentDir).count();
+            found.extend(embedded.filter(|path| ups(path) > depth).map(|file| format!("{}: {file}", path.display())));
+        }
+    }
+    found
+}
+
+/// A crate is published with the files of its folder alone.
+#[test]
+fn published_crates_embed_only_their_own_files() {
+    for folder in ["crate", "linalg", "simd"] {
+        let sources = golden::path(&format!("../{folder}/src"));
+        assert_eq!(outside(&sources, 1), [""; 0], "{folder}");
+    }
+    let config = |path: &str| UnetConfig::parse(&golden::text(path)).expect("a config");
+    let demo = config("../web/public/demo/model/unet/config.json");
+    assert_eq!(config("../crate/src/bench/demo_unet.json"), demo, "the config that benchmarks embed");
 }

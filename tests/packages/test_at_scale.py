@@ -87,7 +87,7 @@ def job(engine: str, listing: Path, output: Path, workers: int, portion: int = 1
         return subprocess.Popen([sys.executable, str(JOBS / "ray_job.py"), *options, "--workers", str(workers)])
     # In local mode a task is tried once, unless the second number says otherwise.
     submit = [str(Path(sysconfig.get_path("scripts")) / "spark-submit"), "--master", f"local[{workers},4]"]
-    settings = ["--driver-memory", "1g", "--conf", "spark.ui.enabled=false"]
+    settings = ["--driver-memory", "1g", "--conf", "spark.ui.enabled=false", "--conf", "spark.log.level=WARN"]
     environment = {**os.environ, "PYSPARK_PYTHON": sys.executable}
     return subprocess.Popen([*submit, *settings, str(JOBS / "spark_job.py"), *options], env=environment)
 

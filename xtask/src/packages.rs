@@ -103,7 +103,8 @@ fn tarball() -> Result<PathBuf, Error> {
     let mut fields = vec![format!("version={}", env!("CARGO_PKG_VERSION"))];
     // Where a workflow of GitHub publishes, npm demands that the package names its repository.
     if let Ok(repository) = std::env::var("GITHUB_REPOSITORY") {
-        fields.extend(["repository.type=git".into(), format!("repository.url=git+https://github.com/{repository}.git")]);
+        fields
+            .extend(["repository.type=git".into(), format!("repository.url=git+https://github.com/{repository}.git")]);
     }
     run(npm().args(["pkg", "set", "--prefix"]).arg(&stage).args(fields))?;
     remove_packages(&packages, "tgz")?;

@@ -7,8 +7,8 @@ use crate::num::{host_len, numel};
 use crate::ops::{Attention, Conv2d, GroupNorm, LayerNorm, Matmul, Op, Storage};
 use crate::plan::{Builder, Layout, Plan, PlanError, unet, unet_layer};
 
-/// Config of the demo's UNet.
-const DEMO: &str = include_str!("../../../web/public/demo/model/unet/config.json");
+/// Config of the demo's UNet, whose folder is not in the published crate.
+const DEMO: &str = include_str!("demo_unet.json");
 
 /// Size class of the shapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

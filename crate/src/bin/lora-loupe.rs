@@ -65,7 +65,7 @@ use std::process::ExitCode;
 
 /// Inspect, edit and compare LoRA files, bake them into Stable Diffusion models, and generate images with them.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "lora-loupe", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -31,21 +31,21 @@ pub fn read<T: DeserializeOwned>(value: Value) -> Result<T, String> {
 struct Json(Value);
 
 impl Json {
-    fn mismatch<T>(self, wanted: &str) -> Result<T, Error> {
+    fn refused<T>(self, wanted: &str) -> Result<T, Error> {
         Err(Error::custom(format!("{} is not {wanted}", self.0)))
     }
 
     fn object(self) -> Result<Object, Error> {
         match self.0 {
             Value::Object(entries) => Ok(Object { entries: entries.into_iter(), next: None }),
-            _ => self.mismatch("an object"),
+            _ => self.refused("an object"),
         }
     }
 
     fn text(self) -> Result<String, Error> {
         match self.0 {
             Value::String(text) => Ok(text),
-            _ => self.mismatch("a text"),
+            _ => self.refused("a text"),
         }
     }
 }
@@ -75,21 +75,21 @@ impl<'de> Deserializer<'de> for Json {
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.0 {
             Value::Bool(value) => visitor.visit_bool(value),
-            _ => self.mismatch("true or false"),
+            _ => self.refused("true or false"),
         }
     }
 
     fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.0.as_u64() {
             Some(value) => visitor.visit_u64(value),
-            None => self.mismatch("a whole number"),
+            None => self.refused("a whole number"),
         }
     }
 
     fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.0.as_f64() {
             Some(value) => visitor.visit_f64(value),
-            None => self.mismatch("a number"),
+            None => self.refused("a number"),
         }
     }
 
@@ -111,7 +111,7 @@ impl<'de> Deserializer<'de> for Json {
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.0 {
             Value::Array(items) => visitor.visit_seq(List(items.into_iter())),
-            _ => self.mismatch("a list"),
+            _ => self.refused("a list"),
         }
     }
 
