@@ -199,6 +199,23 @@ fn diffusers_has_a_converter_for_each_spelling_or_not() {
     }
 }
 
+/// diffusers' converter for Wan reads alphas of the blocks only, and wants a block (diffusers 0.42.1, each run).
+#[test]
+fn alphas_beside_the_blocks_of_wan_are_refused() {
+    let block = ("diffusion_model.blocks.{0-29}.self_attn.q", 1536, 1536);
+    for (what, stored, layers, expect) in [
+        ("a block", Stored::Kohya, &[block][..], "applied"),
+        ("the head with an alpha", Stored::Kohya, &[block, ("diffusion_model.head.head", 64, 1536)], "refused"),
+        ("a time layer", Stored::Kohya, &[block, ("diffusion_model.time_embedding.0", 1536, 256)], "refused"),
+        ("the head without", Stored::Peft, &[block, ("diffusion_model.head.head", 64, 1536)], "applied"),
+        ("the head alone", Stored::Peft, &[("diffusion_model.head.head", 64, 1536)], "refused"),
+    ] {
+        let report = report(&file(json!({"ss_base_model_version": "wan2.1"}), stored, layers));
+        assert_eq!(report.base.family, "wan", "{what}: {}", report.verdict);
+        assert_eq!(status(&report, "diffusers").0, expect, "{what}: {:?}", verdict(&report, "diffusers"));
+    }
+}
+
 /// Models that this program does not run: ComfyUI applies the whole file, and what it contains is told.
 #[test]
 fn models_that_only_other_programs_run_are_described() {
