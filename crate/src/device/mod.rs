@@ -111,6 +111,11 @@ impl Device {
         })
     }
 
+    /// Allocates an f32 tensor of zeros; errors name `what`.
+    pub async fn zeros(&self, what: &str, len: u64) -> Result<Tensor, DeviceError> {
+        self.tensor(what, len, Storage::F32).await
+    }
+
     /// Creates an f32 tensor with these elements; errors name `what`.
     pub async fn upload(&self, what: &str, data: &[f32]) -> Result<Tensor, DeviceError> {
         let tensor = self.tensor(what, numel(&[data.len()]), Storage::F32).await?;

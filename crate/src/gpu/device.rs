@@ -1,8 +1,8 @@
 //! The GPU device: adapter selection, buffers and transfers.
 
 use super::config::{KernelConfig, TileChoice, WeightChoice, Winograd};
-use super::kernel::{LaunchError, Scalar, Style};
-use super::pipelines::Pipelines;
+use super::kernel::{Launch, LaunchError, Scalar, Style};
+use super::pipelines::{BackgroundCompiler, Pipelines};
 use super::wgsl;
 use crate::ops::{SUPERBLOCK, Storage};
 use serde::Serialize;
@@ -396,6 +396,21 @@ impl Gpu {
             self.queue.write_buffer(&tensor.buffer, offset, bytemuck::bytes_of(&[*last, padding]));
         }
         Ok(())
+    }
+
+    /// Compiles pipelines ahead of time with this compiler from now on.
+    pub fn compile_in_background(&self, compiler: Rc<dyn BackgroundCompiler>) {
+        *self.pipelines.background.borrow_mut() = Some(compiler);
+    }
+
+    /// Returns the pipeline of a launch, compiled on first use.
+    pub(super) fn pipeline(&self, launch: &Launch) -> wgpu::ComputePipeline {
+        self.pipelines.get(&self.device, self.scalar, launch)
+    }
+
+    /// Returns the number of pipelines compiled so far.
+    pub fn pipeline_count(&self) -> usize {
+        self.pipelines.count()
     }
 
     /// Copies a tensor to another of the same length and storage type.

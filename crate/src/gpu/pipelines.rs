@@ -1,13 +1,8 @@
 //! Compute pipelines: compiled on first use, or ahead of time, in the background where the platform can.
 
-use super::config::KernelConfig;
-use super::device::{Gpu, GpuError};
-use super::kernel::{Dispatch, Launch, Scalar};
+use super::kernel::{Launch, Scalar};
 use super::kernels::Kernel;
-use super::tune::lowered;
 use super::wgsl;
-use crate::ops::Storage;
-use crate::plan::Plan;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::Future;
@@ -23,48 +18,45 @@ pub trait BackgroundCompiler {
 }
 
 /// Kernel, pipeline constants and type of the operands.
-type PipelineKey = (Kernel, Vec<(&'static str, u64)>, Scalar);
+pub(super) type PipelineKey = (Kernel, Vec<(&'static str, u64)>, Scalar);
+
+/// Returns what determines the pipeline of a launch.
+pub(super) fn pipeline_key(launch: &Launch) -> PipelineKey {
+    let constants = launch.constants.iter().map(|&(name, value)| (name, value.to_bits())).collect();
+    (launch.kernel, constants, launch.operand_type)
+}
 
 /// The pipelines of a device.
 #[derive(Default)]
 pub(super) struct Pipelines {
     compiled: RefCell<HashMap<PipelineKey, wgpu::ComputePipeline>>,
     modules: RefCell<HashMap<(Kernel, Scalar), wgpu::ShaderModule>>,
-    pub(super) background: RefCell<Option<Rc<dyn BackgroundCompiler>>>,
+    pub background: RefCell<Option<Rc<dyn BackgroundCompiler>>>,
 }
 
-fn key(launch: &Launch) -> PipelineKey {
-    let constants = launch.constants.iter().map(|&(name, value)| (name, value.to_bits())).collect();
-    (launch.kernel, constants, launch.operand_type)
-}
-
-impl Gpu {
-    /// Compiles pipelines ahead of time with this compiler from now on.
-    pub fn compile_in_background(&self, compiler: Rc<dyn BackgroundCompiler>) {
-        *self.pipelines.background.borrow_mut() = Some(compiler);
-    }
-
+impl Pipelines {
     /// Returns the pipeline of a launch, compiled on first use.
-    pub(super) fn pipeline(&self, launch: &Launch) -> wgpu::ComputePipeline {
-        let key = key(launch);
-        if let Some(pipeline) = self.pipelines.compiled.borrow().get(&key) {
+    pub fn get(&self, device: &wgpu::Device, scalar: Scalar, launch: &Launch) -> wgpu::ComputePipeline {
+        let key = pipeline_key(launch);
+        if let Some(pipeline) = self.compiled.borrow().get(&key) {
             return pipeline.clone();
         }
-        let pipeline = self.create_pipeline(launch);
-        self.pipelines.compiled.borrow_mut().insert(key, pipeline.clone());
+        let pipeline = self.create(device, scalar, launch);
+        self.compiled.borrow_mut().insert(key, pipeline.clone());
         pipeline
     }
 
-    fn create_pipeline(&self, launch: &Launch) -> wgpu::ComputePipeline {
-        let mut modules = self.pipelines.modules.borrow_mut();
+    /// Creates the pipeline of a launch without keeping it. A kernel's shader module is made once.
+    pub fn create(&self, device: &wgpu::Device, scalar: Scalar, launch: &Launch) -> wgpu::ComputePipeline {
+        let mut modules = self.modules.borrow_mut();
         let module = modules.entry((launch.kernel, launch.operand_type)).or_insert_with(|| {
-            let text = wgsl::source(launch.kernel, self.scalar(), launch.operand_type);
-            self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            let text = wgsl::source(launch.kernel, scalar, launch.operand_type);
+            device.create_shader_module(wgpu::ShaderModuleDescriptor {
                 label: Some(launch.kernel.name()),
                 source: wgpu::ShaderSource::Wgsl(text.into()),
             })
         });
-        self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(launch.kernel.name()),
             layout: None,
             module,
@@ -77,36 +69,13 @@ impl Gpu {
         })
     }
 
-    /// Returns the number of pipelines compiled so far.
-    pub fn pipeline_count(&self) -> usize {
-        self.pipelines.compiled.borrow().len()
+    /// Returns whether the pipeline of this key is compiled.
+    pub fn contains(&self, key: &PipelineKey) -> bool {
+        self.compiled.borrow().contains_key(key)
     }
 
-    /// Compiles the pipelines of these plans ahead of time. Each plan comes with the storage types of its values. Without
-    /// a compiler in the background they are compiled one by one, so that cancellation and other work wait for at most one.
-    pub async fn warm(&self, config: &KernelConfig, plans: &[(&Plan, &[Storage])]) -> Result<(), GpuError> {
-        let mut launches: HashMap<PipelineKey, Launch> = HashMap::new();
-        for (plan, storages) in plans {
-            for step in &plan.steps {
-                let stored: Vec<Storage> = step.inputs.iter().map(|id| storages[id.0]).collect();
-                for Dispatch { launch, .. } in lowered(plan, step, &stored, config)?.dispatches {
-                    launches.insert(key(&launch), launch);
-                }
-            }
-        }
-        launches.retain(|key, _| !self.pipelines.compiled.borrow().contains_key(key));
-        let background = self.pipelines.background.borrow().clone();
-        if let Some(compiler) = background {
-            compiler.begin();
-            for launch in launches.values() {
-                self.create_pipeline(launch);
-            }
-            compiler.finish().await;
-        }
-        for launch in launches.values() {
-            self.with_error_scopes(launch.kernel.name(), || Ok(self.pipeline(launch))).await?;
-            self.finished().await?;
-        }
-        Ok(())
+    /// Returns the number of pipelines compiled so far.
+    pub fn count(&self) -> usize {
+        self.compiled.borrow().len()
     }
 }

@@ -3,14 +3,15 @@
 
 use super::config::{KernelConfig, TileChoice, Tuning, Winograd};
 use super::device::{Gpu, GpuError};
-use super::kernel::{Binding, BufferRef, KernelSequence, Launch, Scalar, Style};
+use super::kernel::{Binding, BufferRef, Dispatch, KernelSequence, Launch, Scalar, Style};
 use super::lower::lower_step;
+use super::pipelines::{PipelineKey, pipeline_key};
 use super::roofline::BenchBudget;
 use super::runner::Runner;
 use super::variants::{VariantSupport, class, variants};
 use crate::ops::{Conv2d, Op, Storage};
 use crate::plan::{Builder, Plan, PlanError, Step};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::time::Duration;
 use web_time::Instant;
@@ -68,12 +69,7 @@ impl Workload<'_> {
     }
 }
 
-pub(super) fn lowered(
-    plan: &Plan,
-    step: &Step,
-    stored: &[Storage],
-    config: &KernelConfig,
-) -> Result<KernelSequence, GpuError> {
+fn lowered(plan: &Plan, step: &Step, stored: &[Storage], config: &KernelConfig) -> Result<KernelSequence, GpuError> {
     lower_step(plan, step, stored, config).map_err(|source| GpuError::NoLaunch { label: step.label.clone(), source })
 }
 
@@ -267,5 +263,33 @@ impl Gpu {
             }
         }
         Ok(best.map(|(_, (index, _))| *index))
+    }
+
+    /// Compiles the pipelines of these plans ahead of time. Each plan comes with the storage types of its values. Without
+    /// a compiler in the background they are compiled one by one, so that cancellation and other work wait for at most one.
+    pub async fn warm(&self, config: &KernelConfig, plans: &[(&Plan, &[Storage])]) -> Result<(), GpuError> {
+        let mut launches: HashMap<PipelineKey, Launch> = HashMap::new();
+        for (plan, storages) in plans {
+            for step in &plan.steps {
+                let stored: Vec<Storage> = step.inputs.iter().map(|id| storages[id.0]).collect();
+                for Dispatch { launch, .. } in lowered(plan, step, &stored, config)?.dispatches {
+                    launches.insert(pipeline_key(&launch), launch);
+                }
+            }
+        }
+        launches.retain(|key, _| !self.pipelines.contains(key));
+        let background = self.pipelines.background.borrow().clone();
+        if let Some(compiler) = background {
+            compiler.begin();
+            for launch in launches.values() {
+                self.pipelines.create(&self.device, self.scalar(), launch);
+            }
+            compiler.finish().await;
+        }
+        for launch in launches.values() {
+            self.with_error_scopes(launch.kernel.name(), || Ok(self.pipeline(launch))).await?;
+            self.finished().await?;
+        }
+        Ok(())
     }
 }

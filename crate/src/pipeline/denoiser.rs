@@ -6,7 +6,6 @@ use super::session::Session;
 use crate::device::{Arena, DeviceError, Runner, Tensor};
 use crate::gpu::GpuError;
 use crate::model::Component;
-use crate::ops::Storage;
 use crate::plan::{Part, Plan, Source};
 use crate::weights::{FoldTarget, LoadedAdapter, Strength};
 use std::cell::Cell;
@@ -53,7 +52,7 @@ impl StreamedDenoiser {
         for (name, value) in inputs.chain(plan.outputs.iter().map(|(name, id)| (name, plan.value(*id)))) {
             let tensor = match resident(name) {
                 Some(tensor) => tensor,
-                None => session.device.tensor(name, value.numel(), Storage::F32).await?,
+                None => session.device.zeros(name, value.numel()).await?,
             };
             tensors.insert(name.clone(), tensor);
         }
