@@ -1,12 +1,12 @@
 //! One sampling pass: prompt encoding, the denoising loop and VAE decoding.
 
-use super::denoiser::RunContext;
 use super::encode_prompts::EncodedPrompts;
 use super::error::PipelineError;
 use super::latents::Latents;
 use super::plans::Runners;
 use super::progress::{Report, Stage};
 use super::request::{Request, Start};
+use super::run_denoiser::RunContext;
 use super::session::Session;
 use crate::model::Component;
 use crate::samplers::Outputs;

@@ -26,6 +26,7 @@ mod recipe;
 mod recipe_draft;
 mod request;
 mod resize;
+mod run_denoiser;
 mod seed;
 mod session;
 mod shape;
