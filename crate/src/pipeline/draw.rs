@@ -10,7 +10,7 @@ use super::run_denoiser::RunContext;
 use super::session::Session;
 use crate::model::Component;
 use crate::samplers::Outputs;
-use crate::sentence::{Sentence, sentence};
+use crate::sentence::sentence;
 use crate::weights::{FoldTarget, LoadedAdapter, Strength, check_folds};
 
 impl Session {
@@ -146,7 +146,7 @@ impl Session {
                         layer = self.find_non_finite(denoiser, context).await?;
                     }
                 }
-                return Err(not_finite(layer, sentence!("image.unet"), Some((call + 1, calls)), request));
+                return Err(request.not_finite(layer, sentence!("image.unet"), Some((call + 1, calls))));
             }
             let is_guided = latents.is_guided(recipe);
             let predicted = request.guidance.combine(&predictions, input.len(), shape.images, is_guided);
@@ -176,20 +176,4 @@ impl Session {
         latents.set_masked(mask.map(|mask| mask.latents.as_slice()), &encoded, shape.images);
         Ok(())
     }
-}
-
-/// Builds the error that names the first layer with non-finite output.
-pub(super) fn not_finite(
-    layer: Option<String>,
-    network: Sentence,
-    step: Option<(usize, usize)>,
-    request: &Request<'_>,
-) -> PipelineError {
-    let at_step = |(step, steps)| sentence!("image.at_step", step = step, steps = steps);
-    let when = step.map_or_else(|| sentence!("image.at_prompt"), at_step);
-    let hint = match request.chosen.is_empty() {
-        true => sentence!("image.hint_weights"),
-        false => sentence!("image.hint_strength"),
-    };
-    PipelineError::not_finite(when, network, layer, hint)
 }

@@ -1,6 +1,5 @@
 //! Encoding of prompts by a session's text encoders.
 
-use super::draw::not_finite;
 use super::error::PipelineError;
 use super::latents::Latents;
 use super::plans::text_plans;
@@ -136,7 +135,7 @@ impl Session {
             && let Some(last) = runners.last()
         {
             let layer = last.find_non_finite().await?;
-            return Err(not_finite(layer, sentence!("image.encoder"), None, request));
+            return Err(request.not_finite(layer, sentence!("image.encoder"), None));
         }
         Ok(encoded.into_iter().map(Rc::new).collect())
     }

@@ -9,6 +9,7 @@ use super::resize::latent_mask;
 use super::shape::Shape;
 use super::upscaler::UpscalerFile;
 use crate::adapters::Strengths;
+use crate::sentence::{Sentence, sentence};
 use crate::text::{ActiveSteps, ExtraNetwork, StrengthCurve};
 use crate::weights::{LoadedAdapter, Strength};
 
@@ -97,6 +98,17 @@ impl Request<'_> {
         // The web UI's step count: it follows the first call of each step.
         let (step, steps) = (call.div_ceil(per_step).saturating_sub(1), calls.div_ceil(per_step));
         self.chosen.iter().map(|chosen| (chosen.adapter, chosen.at(step, steps))).collect()
+    }
+
+    /// Builds the error that names the first layer with non-finite output of a network, at a step of so many.
+    pub fn not_finite(&self, layer: Option<String>, network: Sentence, step: Option<(usize, usize)>) -> PipelineError {
+        let at_step = |(step, steps)| sentence!("image.at_step", step = step, steps = steps);
+        let when = step.map_or_else(|| sentence!("image.at_prompt"), at_step);
+        let hint = match self.chosen.is_empty() {
+            true => sentence!("image.hint_weights"),
+            false => sentence!("image.hint_strength"),
+        };
+        PipelineError::not_finite(when, network, layer, hint)
     }
 }
 
