@@ -1,7 +1,9 @@
 //! The WebAssembly builds of `lora-loupe` in pkg/: for each, a JavaScript module, its types and an optimized .wasm.
 
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::SystemTime;
 
 use wasm_bindgen_cli_support::Bindgen;
@@ -30,27 +32,45 @@ const FEATURES: [&str; 8] = [
     "--enable-sign-ext",
 ];
 
-/// Builds the modules of pkg/ that are older than their inputs. Needs the npm packages (for wasm-opt).
+/// Builds the modules of pkg/ that are older than their inputs. Needs the npm packages (for wasm-opt). A module is
+/// optimized, which takes one core a minute, while the next one is compiled.
 pub fn build(toolchain: &Toolchain) -> Result<(), Error> {
-    MODULES.iter().try_for_each(|module| build_module(toolchain, module))
+    thread::scope(|scope| {
+        let mut optimizing = Vec::new();
+        for module in MODULES {
+            if let Some(folder) = bound(toolchain, module)? {
+                optimizing.push(scope.spawn(move || finish(&folder, module)));
+            }
+        }
+        optimizing.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })
 }
 
 /// Builds a module if it is older than its inputs.
 pub fn build_module(toolchain: &Toolchain, module: &str) -> Result<(), Error> {
+    bound(toolchain, module)?.map_or(Ok(()), |folder| finish(&folder, module))
+}
+
+/// Compiles a module and writes it, not yet optimized, to a folder of its own; None if the one of pkg/ is newer.
+fn bound(toolchain: &Toolchain, module: &str) -> Result<Option<PathBuf>, Error> {
     let compiled = compile(toolchain, module)?;
-    let pkg = root().join("pkg");
-    let wasm = format!("{module}_bg.wasm");
-    if is_fresh(&pkg.join(&wasm), &compiled) {
-        return Ok(());
+    if is_fresh(&root().join("pkg").join(format!("{module}_bg.wasm")), &compiled) {
+        return Ok(None);
     }
-    // Moved into place when complete, the .wasm last: an interrupted build is repeated.
-    let next = root().join("target").join("pkg.next");
-    remove_folder(&next)?;
-    bind(&compiled, &next, module)?;
-    optimize(&next.join(&wasm), if module == REPORT { &SMALL[..] } else { &["-O3"] })?;
+    let folder = root().join("target").join("pkg.next").join(module);
+    remove_folder(&folder)?;
+    bind(&compiled, &folder, module)?;
+    Ok(Some(folder))
+}
+
+/// Optimizes a module and moves it into pkg/ when it is complete, the .wasm last: an interrupted build is repeated.
+fn finish(folder: &Path, module: &str) -> Result<(), Error> {
+    let (pkg, wasm) = (root().join("pkg"), format!("{module}_bg.wasm"));
+    optimize(&folder.join(&wasm), if module == REPORT { &SMALL[..] } else { &["-O3"] })?;
     fs::create_dir_all(&pkg).map_err(|cause| Error::File { path: pkg.clone(), cause })?;
     for name in [format!("{module}.js"), format!("{module}.d.ts"), format!("{wasm}.d.ts"), wasm] {
-        fs::rename(next.join(&name), pkg.join(&name)).map_err(|cause| Error::File { path: pkg.join(&name), cause })?;
+        fs::rename(folder.join(&name), pkg.join(&name))
+            .map_err(|cause| Error::File { path: pkg.join(&name), cause })?;
     }
     Ok(())
 }
