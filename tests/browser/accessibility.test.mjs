@@ -73,7 +73,12 @@ describe('no serious violation', () => {
     await reportOf(page, 'duotone.safetensors');
     await ready(page);
     await page.evaluate(() => document.querySelectorAll('#run details').forEach((details) => (details.open = true)));
-    // More steps than it can finish while both color schemes are checked.
+    // More work than it can finish while both color schemes are checked, on a busy machine too.
+    const size = async (edge) => {
+      await page.fill('#width', edge);
+      await page.fill('#height', edge);
+    };
+    await size('256');
     await page.fill('#steps', '100');
     await page.click('#generate');
     await page.waitForSelector('[data-testid=progress]');
@@ -81,6 +86,7 @@ describe('no serious violation', () => {
     assert.equal(await page.getByTestId('run').getAttribute('data-status'), 'running', 'it still draws');
     await page.click('#cancel');
     await finished(page);
+    await size('64');
     await page.fill('#steps', '1');
     await page.fill('#values-x', '0.5, 1');
     await page.click('#generate');
