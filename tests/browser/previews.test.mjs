@@ -128,6 +128,8 @@ it('they are written beside the files and into copies, and nothing is overwritte
 
 it('what the user generates goes first', async () => {
   const { page, errors } = await openPanel();
+  // Images that take seconds, so that their state can be seen.
+  await page.fill('#steps', '100');
   await page.click('#previews-start');
   await images(page).first().waitFor(PATIENCE);
   await page.click('#generate');

@@ -401,7 +401,8 @@ describe('images', () => {
 
     // A change during generation: the last one is displayed in the end.
     await page.fill('#strength', '0.2');
-    await page.waitForSelector('[data-testid=run][data-status=running]');
+    const drawn = page.locator('figcaption', { hasText: 'lora_a × 0.20' });
+    await page.locator('[data-testid=run][data-status=running]').or(drawn).first().waitFor(PATIENCE);
     await page.fill('#strength', '0.9');
     await page.locator('figcaption', { hasText: 'lora_a × 0.90' }).waitFor(PATIENCE);
     await finished(page);
