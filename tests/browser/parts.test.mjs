@@ -82,10 +82,7 @@ describe('a UNet in a file of its own', () => {
     assert.match(await stored.innerText(), /4-bit weights: a 512 × 512 image needs 1\.1 GB\. Images differ visibly\./);
     await page.selectOption('#weights', 'streamed');
     await page.locator('[data-testid=weights][data-weights=streamed]').waitFor();
-    assert.match(
-      await stored.innerText(),
-      /read from the file again in each step: a 512 × 512 image needs 7\d\d MB/,
-    );
+    assert.match(await stored.innerText(), /read from the file again in each step: a 512 × 512 image needs 7\d\d MB/);
     assert.match(await stored.innerText(), /That is slow/);
     assert.doesNotMatch(await stored.innerText(), /affected layers/);
     await page.selectOption('#weights', 'auto');
