@@ -19,7 +19,16 @@ const MODULES: [&str; 2] = ["inspector", "engine"];
 pub const REPORT: &str = "report";
 /// Options of wasm-opt for a module that is small rather than fast. The first KB of memory is the end of the stack, where no
 /// valid program reads.
-const SMALL: [&str; 2] = ["--low-memory-unused", "-Oz"];
+const SMALL: [&str; 8] = [
+    "--low-memory-unused",
+    "-Oz",
+    "--flatten",
+    "--rereloop",
+    "-Oz",
+    "-Oz",
+    "--strip-producers",
+    "--strip-target-features",
+];
 /// WebAssembly features that rustc may use for this target and wasm-opt must therefore accept.
 const FEATURES: [&str; 8] = [
     "--enable-simd",
