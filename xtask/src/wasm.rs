@@ -19,8 +19,11 @@ const MODULES: [&str; 2] = ["inspector", "engine"];
 pub const REPORT: &str = "report";
 /// Options of wasm-opt for a module that is small rather than fast. The first KB of memory is the end of the stack, where no
 /// valid program reads.
-const SMALL: [&str; 8] = [
+const SMALL: [&str; 11] = [
     "--low-memory-unused",
+    "-Oz",
+    "--flatten",
+    "--rereloop",
     "-Oz",
     "--flatten",
     "--rereloop",
