@@ -6,8 +6,8 @@
  */
 export function compileInBackground() {
   const devices = globalThis.GPUDevice?.prototype;
-  if (!devices?.createComputePipelineAsync) return;
-  const create = devices.createComputePipeline;
+  const { createComputePipeline: create, createComputePipelineAsync: compile } = devices ?? {};
+  if (!create || !compile) return;
   /** @type {WeakMap<GPUShaderModule, Map<string, GPUComputePipeline>>} */
   const compiled = new WeakMap();
   /** @type {Promise<void>[] | undefined} */
@@ -25,7 +25,7 @@ export function compileInBackground() {
       compiled.set(module, pipelines.set(name, pipeline));
     };
     // One that fails is created again, and then reports its error.
-    compiling.push(this.createComputePipelineAsync(descriptor).then(keep, () => {}));
+    compiling.push(compile.call(this, descriptor).then(keep, () => {}));
     // The engine drops it.
     return /** @type {GPUComputePipeline} */ ({ label: "" });
   };

@@ -87,7 +87,6 @@ function foundView({ words, compared }, chosen, send) {
         <tr>
           <th scope="col">${t("triggers.word")}</th>
           <th scope="col" class="numeric"><abbr title=${t("triggers.score_says")}>${t("triggers.score")}</abbr></th>
-          <th scope="col"></th>
         </tr>
       </thead>
       <tbody>
@@ -104,9 +103,9 @@ function foundView({ words, compared }, chosen, send) {
                 >
                   <bdi>${word}</bdi>
                 </button>
+                ${in_header ? html`<span class="fine">${t("triggers.in_header")}</span>` : nothing}
               </th>
               <td class="numeric">${score < 100 ? formatFixed(score, 1) : formatCount(Math.round(score))}</td>
-              <td>${in_header ? t("triggers.in_header") : nothing}</td>
             </tr>`,
         )}
       </tbody>
