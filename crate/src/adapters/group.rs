@@ -11,7 +11,7 @@ pub struct Group {
     pub stem: String,
     /// The tensors by role.
     pub tensors: BTreeMap<Role, TensorInfo>,
-    /// The values of the scalar tensors, after [`Group::read_numbers`].
+    /// The values of the scalar tensors, after `Group::read_numbers`.
     pub numbers: BTreeMap<Role, f32>,
     /// Whether their suffixes are those of PEFT.
     pub peft: bool,

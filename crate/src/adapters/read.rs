@@ -96,7 +96,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Adds a group whose layer has been looked up (see [`locate`]) and whose scalars have been read (see
-    /// [`Group::read_numbers`]). Returns its deltas.
+    /// `Group::read_numbers`). Returns its deltas.
     pub fn add(&mut self, group: &Group, found: Option<ModuleMatch<'_>>) -> &[Delta] {
         let before = self.adapter.deltas.len();
         let duplicates = self.duplicates.remove(group.stem.as_str()).unwrap_or_default();

@@ -113,7 +113,7 @@ impl Report {
         Report { verdict, problems, ..Report::empty(file, 0) }
     }
 
-    /// Updates norms and strengths with measurements against the base model; see [`super::weigh`].
+    /// Updates norms and strengths with measurements against the base model; see `weigh`.
     pub fn weigh(&mut self, layers: &[LayerImpact]) {
         let (modules, coverage) = (std::mem::take(&mut self.modules), std::mem::take(&mut self.coverage));
         let mut measures = Measures { modules, coverage, health: self.health.take() };

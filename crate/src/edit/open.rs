@@ -106,7 +106,7 @@ impl<'a> Opened<'a> {
     }
 
     /// Measures its changes relative to the weights of a base model of its family; see
-    /// [`analysis::weigh`](crate::analysis::weigh).
+    /// `analysis::weigh`.
     pub async fn weigh(
         &self,
         base: ModelSide<'_>,

@@ -19,7 +19,7 @@ impl ParamsLayout {
     }
 }
 
-/// A struct of uniforms, defined by [`params!`], or none.
+/// A struct of uniforms, defined by `params!`, or none.
 pub trait Params: Sized {
     /// Fields in order.
     const FIELDS: &'static [Field];

@@ -3,7 +3,7 @@
 use super::{Operation, ShapeError, View};
 use serde::{Deserialize, Serialize};
 
-/// x + (scalars[scalar] * factor) * y; bit-identical to x, even for non-finite y, if the product is 0.
+/// `x + (scalars[scalar] * factor) * y`; bit-identical to x, even for non-finite y, if the product is 0.
 /// With `gate`, any scalar but 0 counts as 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Axpy {

@@ -5,7 +5,7 @@ use super::{Epilogue, Operation, ProductOperands, Prologue, ShapeError, View, le
 use crate::num::{host_len, numel};
 use serde::{Deserialize, Serialize};
 
-/// output[m, n] = sum over k of x[m, k] * matrix[k, n] (+ bias[n]), followed by the epilogue; x is
+/// `output[m, n]` = sum over k of `x[m, k] * matrix[k, n]` (`+ bias[n]`), followed by the epilogue; x is
 /// computed by the prologue.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Matmul {

@@ -14,7 +14,7 @@ pub enum Axis {
     Columns,
 }
 
-/// output[m, n] = x[m, n] · factors[m], or x[m, n] · factors[n mod factors.len()]; a vector is one row.
+/// `output[m, n] = x[m, n] · factors[m]`, or `x[m, n] · factors[n mod factors.len()]`; a vector is one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scale {
     /// Axis of the factors.

@@ -54,7 +54,7 @@ impl Plan {
 
     /// Fuses layer norms into the matmuls that follow. Each fused matmul needs two small products of
     /// weights only, of the norm's scale and of its shift with the matrix, so this is meant for plans
-    /// that are then [`Plan::hoisted`], which computes them once per image.
+    /// that are then [`Plan::hoist_invariant`], which computes them once per image.
     pub fn fuse_layer_norms(mut self) -> Plan {
         let mut index = 0;
         while index < self.steps.len() {

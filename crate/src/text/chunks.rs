@@ -48,7 +48,7 @@ impl Chunk {
 
     /// Encodes a prompt into chunks as AUTOMATIC1111's web UI does, at least one.
     ///
-    /// `prompt` is one text of [`schedule`], without [`extra_networks`]. `BREAK` ends a chunk. `added` words are
+    /// `prompt` is one text of a schedule, without extra networks. `BREAK` ends a chunk. `added` words are
     /// matched by the ids of their names, longest first, and are not split between chunks.
     pub fn weighted(tokenizer: &Tokenizer, prompt: &str, emphasis: Emphasis, added: &[Word]) -> Vec<Chunk> {
         fill(tokenizer, &emphasis.pieces(prompt), added).0.iter().map(|ids| Chunk::of(tokenizer, ids)).collect()

@@ -82,7 +82,7 @@ fn scale<'a>(header: &'a Header, key: &str) -> Option<&'a TensorInfo> {
 pub struct Checkpoint {
     places: HashMap<String, Place>,
     shapes: BTreeMap<String, Vec<usize>>,
-    /// Maximum number of elements per slice of an upload; a slice has at least [`SLICE_ROWS`].
+    /// Maximum number of elements per slice of an upload; a slice has at least eight rows.
     pub slice: u64,
     /// Maximum bytes of the weights of a part of a network that is streamed.
     pub part: u64,

@@ -1,6 +1,6 @@
 //! Kernels: operation and shapes -> launches.
 //!
-//! `<op>.wgsl` is the kernel and `<op>.rs` its launch, both with the stem of ops/<op>.rs.
+//! `<op>.wgsl` is the kernel and `<op>.rs` its launch, both with the stem of `ops/<op>.rs`.
 
 pub(super) mod add;
 pub(super) mod attention;
