@@ -588,7 +588,7 @@ export default {
   "weights.f16_means": "16-Bit-Gewichte: Ein Bild mit {size} braucht {bytes}.",
   "weights.q8_means": "8-Bit-Gewichte: Ein Bild mit {size} braucht {bytes}. Bilder unterscheiden sich kaum.",
   "weights.q4_means": "4-Bit-Gewichte: Ein Bild mit {size} braucht {bytes}. Bilder unterscheiden sich sichtbar.",
-  "weights.streamed_means": "16-Bit-Gewichte, in jedem Schritt neu aus der Datei gelesen: Ein Bild mit {size} braucht {bytes}. Das ist langsam: je Schritt Sekunden mehr bei schneller Festplatte, eine Minute oder mehr bei langsamer.",
+  "weights.streamed_means": "16-Bit-Gewichte, in jedem Schritt neu aus der Datei gelesen: Ein Bild mit {size} braucht {bytes}. Das ist langsam: Jeder Schritt dauert so lange, wie die Festplatte zum Lesen braucht.",
   "weights.with_copies": "Mit Kopien der ursprünglichen Gewichte aller LoRA-Schichten wären es bis zu {bytes}.",
   "weights.more": "Mit {weights} wären es {bytes}.",
   "weights.page": "Auf dem Prozessor kann eine Seite etwa {bytes} nutzen.",

@@ -587,7 +587,7 @@ export default {
   "weights.f16_means": "16-bit weights: a {size} image needs {bytes}.",
   "weights.q8_means": "8-bit weights: a {size} image needs {bytes}. Images hardly differ.",
   "weights.q4_means": "4-bit weights: a {size} image needs {bytes}. Images differ visibly.",
-  "weights.streamed_means": "16-bit weights, read from the file again in each step: a {size} image needs {bytes}. That is slow: seconds more per step with a fast disk, a minute or more with a slow one.",
+  "weights.streamed_means": "16-bit weights, read from the file again in each step: a {size} image needs {bytes}. That is slow: each step takes as long as the disk needs to read them.",
   "weights.with_copies": "Keeping the original weights of LoRA layers would need up to {bytes}.",
   "weights.more": "{weights} would need {bytes}.",
   "weights.page": "A page can use about {bytes} on the processor.",

@@ -588,7 +588,7 @@ export default {
   "weights.f16_means": "16 位权重：一张 {size} 的图像需要 {bytes}。",
   "weights.q8_means": "8 位权重：一张 {size} 的图像需要 {bytes}。图像几乎没有差别。",
   "weights.q4_means": "4 位权重：一张 {size} 的图像需要 {bytes}。图像有明显差别。",
-  "weights.streamed_means": "16 位权重，每一步都重新从文件读取：一张 {size} 的图像需要 {bytes}。速度较慢：硬盘快时每步多几秒，硬盘慢时每步多一分钟或更久。",
+  "weights.streamed_means": "16 位权重，每一步都重新从文件读取：一张 {size} 的图像需要 {bytes}。速度较慢：每一步都要等硬盘读完全部权重。",
   "weights.with_copies": "若保留 LoRA 各层的原始权重，最多需要 {bytes}。",
   "weights.more": "使用 {weights} 则需要 {bytes}。",
   "weights.page": "网页在处理器上大约可用 {bytes}。",
