@@ -76,7 +76,7 @@ export function axisChoices(state, kind) {
     return blockChoices(entryById(state, state.form.loras[numberOf(kind)]?.id ?? "")?.report);
   if (kind !== "lora") return null;
   const { demo, own } = loraOptions(state);
-  return [{ value: "", label: t("stack.none") }, ...[...own, ...demo].map(({ id, label }) => ({ value: id, label }))];
+  return [{ value: "", label: t("grid.no_lora") }, ...[...own, ...demo].map(({ id, label }) => ({ value: id, label }))];
 }
 
 /**

@@ -136,7 +136,7 @@ describe('many at once', () => {
     await page.selectOption('#axis-x', 'lora');
     const chips = page.locator('.axis').first().locator('.chip');
     for (const chip of await chips.all()) {
-      const wanted = ['None', 'Duotone'].includes((await chip.innerText()).trim());
+      const wanted = ['no LoRA', 'Duotone'].includes((await chip.innerText()).trim());
       if (wanted !== ((await chip.getAttribute('aria-pressed')) === 'true')) await chip.click();
     }
     await page.selectOption('#axis-y', 'seed');

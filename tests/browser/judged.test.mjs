@@ -43,6 +43,9 @@ it('each block is switched off and on alone, and the table says what changes', a
 });
 
 it('a blind vote between LoRAs ends with a ranking', async () => {
+  const ranked = async () =>
+    (await page.locator('[data-testid=ranking] tbody tr').allInnerTexts()).map((row) => row.split('\t'));
+  const said = () => page.getByTestId('winner').innerText();
   await page.selectOption('#axis-x', 'lora');
   const chips = page.locator('.axis').first().locator('.chip');
   for (const [at, chip] of (await chips.all()).entries())
@@ -52,21 +55,31 @@ it('a blind vote between LoRAs ends with a ranking', async () => {
   assert.match(await page.locator('.vote-offer').innerText(), /3 pairs/);
   await page.click('#vote-start');
   assert.equal(await page.locator('.cells').count(), 0, 'the names are hidden');
-  await page.click('#vote-left');
-  await page.click('#vote-right');
-  await page.click('#vote-same');
-  const rows = await page.locator('[data-testid=ranking] tbody tr').allInnerTexts();
-  assert.equal(rows.length, 3, `${rows}`);
-  const said = await page.getByTestId('winner').innerText();
-  const [place, name] = rows[0].split('\t');
+  for (let pair = 0; pair < 3; pair++) await page.click('#vote-same');
+  const drawn = await ranked();
+  assert.equal(drawn.length, 3, `${drawn}`);
+  assert.match(await said(), /^First together/);
+  assert.ok((await Promise.all(drawn.map(async ([, name]) => (await said()).includes(name)))).every(Boolean));
+  await page.click('#vote-close');
+  // Each wins the pairs in which it is shown on the left: with sides that are not turned, the first column wins all.
+  await page.evaluate(() => (Math.random = () => 0.9));
+  await page.click('#vote-start');
+  for (let pair = 0; pair < 3; pair++) await page.click('#vote-left');
+  const [[place, first]] = await ranked();
   assert.equal(place, '1');
-  assert.ok(said.includes(name.trim()), `${said} is not ${name}`);
-  if (await page.locator('#winner-save').count()) {
-    const [saved] = await Promise.all([page.waitForEvent('download'), page.click('#winner-save')]);
-    assert.match(saved.suggestedFilename(), /\.safetensors$/);
-    await page.click('#winner-use');
-    assert.equal(await page.locator('#run select[id^=lora]').first().inputValue(), `demo:${saved.suggestedFilename()}`);
-  } else assert.match(said, /First together/);
+  assert.equal(first, 'no LoRA');
+  assert.match(await said(), /no LoRA/);
+  assert.equal(await page.locator('#winner-save').count(), 0, 'no LoRA has no file');
+  await page.click('#vote-close');
+  await page.click('#vote-start');
+  // The pairs in their order: no LoRA and each of the two, then these two.
+  for (const side of ['right', 'right', 'left']) await page.click(`#vote-${side}`);
+  const [[, winner]] = await ranked();
+  assert.ok((await said()).includes(winner), `${await said()} is not ${winner}`);
+  const [saved] = await Promise.all([page.waitForEvent('download'), page.click('#winner-save')]);
+  assert.match(saved.suggestedFilename(), /\.safetensors$/);
+  await page.click('#winner-use');
+  assert.equal(await page.locator('#run select[id^=lora]').first().inputValue(), `demo:${saved.suggestedFilename()}`);
   await page.click('#vote-close');
   assert.equal(await page.locator('.cells').count(), 1);
   assert.deepEqual(errors, []);

@@ -68,8 +68,7 @@ function votingView(state, grid, { pairs, votes }, send) {
  * @param {State} state @param {import("../../types.d.ts").Tick[]} winners @param {Send} send
  */
 function winnersView(state, winners, send) {
-  const named = winners.map(({ value, label }) => (value === "" ? t("grid.no_lora") : label));
-  const names = new Intl.ListFormat(language()).format(named);
+  const names = new Intl.ListFormat(language()).format(winners.map(({ label }) => label));
   const [{ value }] = winners;
   const id = String(value);
   const button = (/** @type {string} */ name, /** @type {string} */ label, /** @type {() => void} */ act) =>
