@@ -1,7 +1,7 @@
 //! Matrices as products and Kronecker products of smaller ones, or as rows of these, which need not be multiplied out.
 
 use super::dense::{Dense, norm, product};
-use super::gram::{Lines, gram_f32};
+use super::gram::{Known, Lines, gram_f32};
 use super::matrix::Matrix;
 use std::ops::Range;
 
@@ -172,12 +172,18 @@ impl Factorization {
 /// (leftᵀ·left)·(right·rightᵀ). A product smaller than these two matrices is computed instead, which keeps memory
 /// proportional to the factors.
 pub fn product_norm(left: &[f32], right: &[f32], rank: usize) -> f64 {
+    product_norm_with(left, right, rank, &[Known::nothing(), Known::nothing()])
+}
+
+/// The same, if a part of leftᵀ·left and of right·rightᵀ is known.
+pub fn product_norm_with(left: &[f32], right: &[f32], rank: usize, known: &[Known; 2]) -> f64 {
     let product_len = (left.len() / rank.max(1)).saturating_mul(right.len() / rank.max(1));
     if product_len < rank.saturating_mul(rank) {
         return norm(&product(left, right, rank));
     }
     let columns = right.len() / rank.max(1);
-    let (left, right) = (gram_f32(left, rank, Lines::Columns), gram_f32(right, columns, Lines::Rows));
+    let left = gram_f32(left, rank, Lines::Columns, &known[0]);
+    let right = gram_f32(right, columns, Lines::Rows, &known[1]);
     left.iter().zip(&right).map(|(a, b)| a * b).sum::<f64>().max(0.0).sqrt()
 }
 

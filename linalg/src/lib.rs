@@ -21,8 +21,10 @@ mod singular_values;
 mod solve;
 
 pub use dense::{Dense, kronecker, norm, product, transposed};
-pub use factorization::{Factorization, pair_is_smaller, product_norm};
+pub use factorization::{Factorization, pair_is_smaller, product_norm, product_norm_with};
+pub use gram::Known;
 pub use low_rank::LowRank;
 pub use matrix::Matrix;
 pub use orthonormal::orthonormal_basis;
+pub use singular_values::Grams;
 pub use solve::solve;

@@ -18,8 +18,8 @@ pub type Finish<'a> = dyn Fn(usize, Range<usize>, &mut [f32], &mut [f32]) + Sync
 const BLOCK_ROWS: usize = 4 * TILE_ROWS;
 /// Maximum number of rows whose sums are in memory at once, per thread.
 const MAX_ROWS: usize = 1024;
-/// Maximum number of columns of a block of the right operand, which fits the second cache too.
-const MAX_COLUMNS: usize = 512;
+/// Maximum number of columns of a block of the right operand, which fits the second cache too, and of the sums.
+const MAX_COLUMNS: usize = 384;
 /// Multiply-adds that take as long as one elementary operation.
 const MULTIPLY_ADDS: u64 = 16;
 
@@ -66,45 +66,69 @@ impl Product<'_> {
         if self.paired { 2 } else { 1 }
     }
 
-    /// Computes these rows and columns of the output.
+    /// Computes these rows and columns of the output, whose first row is the first of `rows`.
     fn compute(&self, rows: Range<usize>, columns: Range<usize>, out: &mut [f32]) {
-        let width = columns.len() * self.halves();
-        let mut sums = Buffer::new(rows.len().min(MAX_ROWS) * width);
+        let mut memory = Memory { packed: [Packed::new(), Packed::new()], left: Buffer::new(0), sums: Buffer::new(0) };
         for first in rows.clone().step_by(MAX_ROWS) {
             let block = first..rows.end.min(first + MAX_ROWS);
-            self.sum(block.clone(), columns.clone(), &mut sums);
-            let out = &mut out[(first - rows.start) * columns.len()..];
-            for ((row, sums), out) in block.zip(sums.chunks_exact_mut(width)).zip(out.chunks_exact_mut(columns.len())) {
-                (self.finish)(row, columns.clone(), sums, out);
+            let out = &mut out[(first - rows.start) * columns.len()..][..block.len() * columns.len()];
+            for start in columns.clone().step_by(MAX_COLUMNS / self.halves()) {
+                let part = start..columns.end.min(start + MAX_COLUMNS / self.halves());
+                self.compute_block(block.clone(), part, columns.clone(), &mut memory, out);
             }
         }
     }
 
-    /// Computes the sums of these rows and output columns.
-    fn sum(&self, rows: Range<usize>, columns: Range<usize>, sums: &mut [f32]) {
-        let half = self.matrix.columns / self.halves();
+    /// Computes a block of the output: these rows and columns of `out`, which has these rows and `all` columns.
+    fn compute_block(
+        &self,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        all: Range<usize>,
+        memory: &mut Memory,
+        out: &mut [f32],
+    ) {
+        let Memory { packed, left, sums } = memory;
         let width = columns.len() * self.halves();
-        let mut packed = Packed::new();
-        let mut left = Buffer::new(0);
+        sums.resize(rows.len().next_multiple_of(TILE_ROWS) * width);
         for depth in depth_blocks(self.matrix.depth) {
             left.resize(BLOCK_ROWS.min(rows.len().next_multiple_of(TILE_ROWS)) * depth.len());
-            for (pair, start) in
-                (0..self.halves()).flat_map(|pair| columns.clone().step_by(MAX_COLUMNS).map(move |start| (pair, start)))
-            {
-                let block = start..columns.end.min(start + MAX_COLUMNS);
-                packed.pack(&self.matrix, depth.clone(), pair * half + block.start..pair * half + block.end);
-                let at = pair * columns.len() + block.start - columns.start;
-                for first in rows.clone().step_by(BLOCK_ROWS) {
-                    let count = BLOCK_ROWS.min(rows.end - first);
-                    for (row, out) in left.chunks_exact_mut(depth.len()).enumerate().take(count) {
-                        (self.left)(first + row, depth.start, out);
-                    }
-                    let sums = &mut sums[(first - rows.start) * width + at..];
-                    multiply(&left, depth.len(), count, &packed, sums, width, depth.start > 0);
+            for (half, packed) in packed.iter_mut().enumerate().take(self.halves()) {
+                let first = half * self.matrix.columns / self.halves();
+                packed.pack(&self.matrix, depth.clone(), first + columns.start..first + columns.end);
+            }
+            for first in rows.clone().step_by(BLOCK_ROWS) {
+                let count = BLOCK_ROWS.min(rows.end - first);
+                for (row, out) in left.chunks_exact_mut(depth.len()).enumerate().take(count) {
+                    (self.left)(first + row, depth.start, out);
+                }
+                let sums = &mut sums[(first - rows.start) * width..];
+                for (half, packed) in packed.iter().enumerate().take(self.halves()) {
+                    let sums = &mut sums[half * columns.len()..];
+                    multiply(left, depth.len(), count, packed, sums, width, depth.start > 0);
+                }
+                if depth.end < self.matrix.depth {
+                    continue;
+                }
+                // The sums are still in the second cache.
+                let out = out[(first - rows.start) * all.len()..].chunks_exact_mut(all.len());
+                for ((row, sums), out) in (first..first + count).zip(sums.chunks_exact_mut(width)).zip(out) {
+                    let out = &mut out[columns.start - all.start..][..columns.len()];
+                    (self.finish)(row, columns.clone(), sums, out);
                 }
             }
         }
     }
+}
+
+/// Memory of a thread that computes a product.
+struct Memory {
+    /// Blocks of the right operand: of a paired product, one of each half.
+    packed: [Packed; 2],
+    /// A block of the left operand.
+    left: Buffer,
+    /// The sums of the block of the output.
+    sums: Buffer,
 }
 
 #[cfg(test)]

@@ -15,7 +15,11 @@ pub struct Spectrum {
 impl Spectrum {
     /// Computes the singular values of a factorized matrix times `scale`.
     pub fn of(form: &Factorization, scale: f64) -> Spectrum {
-        let mut values = form.singular_values();
+        Spectrum::scaled(form.singular_values(), scale)
+    }
+
+    /// Returns the spectrum of a matrix with these singular values times `scale`.
+    pub fn scaled(mut values: Vec<f64>, scale: f64) -> Spectrum {
         values.iter_mut().for_each(|value| *value *= scale.abs());
         Spectrum { values }
     }

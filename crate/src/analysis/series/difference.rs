@@ -1,15 +1,25 @@
 //! The norm of the difference of two changes, which are not multiplied out.
 
-use crate::linalg::{Dense, Factorization, norm, product_norm};
+use crate::linalg::{Dense, Factorization, Grams, Known, Matrix, norm, product_norm, product_norm_with};
 
-/// A change at strength 1: a factorization and its scale.
-pub(super) type Scaled = (Factorization, f32);
+/// A change at strength 1.
+#[derive(Debug, Clone)]
+pub(super) struct Scaled {
+    /// The change over its scale.
+    pub form: Factorization,
+    /// Scale.
+    pub scale: f32,
+    /// Gram matrices of a product's factors, if they were computed.
+    pub grams: Option<Grams>,
+}
 
 /// Returns ‖b − a‖; `None` if the sizes differ.
 ///
 /// For products it is that of [L₂ − L₁, L₁] · [R₂; R₂ − R₁], with the scales in L: the differences of factors are computed
 /// first, so that little is lost if the files are almost equal.
-pub(super) fn difference_norm((a, scale_a): &Scaled, (b, scale_b): &Scaled) -> Option<f64> {
+pub(super) fn difference_norm(before: &Scaled, after: &Scaled) -> Option<f64> {
+    let (Scaled { form: a, scale: scale_a, grams: grams_a }, Scaled { form: b, scale: scale_b, grams: grams_b }) =
+        (before, after);
     if a.size() != b.size() {
         return None;
     }
@@ -20,7 +30,16 @@ pub(super) fn difference_norm((a, scale_a): &Scaled, (b, scale_b): &Scaled) -> O
             let left = beside(left_a, *scale_a, left_b, *scale_b);
             let changed = right_b.data.iter().zip(&right_a.data).map(|(b, a)| b - a);
             let right: Vec<f32> = right_b.data.iter().copied().chain(changed).collect();
-            product_norm(&left, &right, 2 * left_a.columns)
+            let rank = left_a.columns;
+            let known = grams_a.as_ref().zip(grams_b.as_ref()).map_or_else(
+                || [Known::nothing(), Known::nothing()],
+                |(a, b)| {
+                    let scale = f64::from(*scale_a).powi(2);
+                    let left = Matrix { data: a.left.data.iter().map(|x| x * scale).collect(), ..a.left };
+                    [Known { first: rank, gram: left }, Known { first: 0, gram: b.right.clone() }]
+                },
+            );
+            product_norm_with(&left, &right, 2 * rank, &known)
         }
         (a, b) if a.is_low_rank() && b.is_low_rank() => {
             let ((left_a, right_a), (left_b, right_b)) = (a.pair(), b.pair());
@@ -61,18 +80,28 @@ mod tests {
         Dense::new((0..rows * columns).map(|i| ((i * seed % 17) as f32 - 8.0) / 8.0).collect(), columns)
     }
 
+    /// Returns a change without its Gram matrices, and with them.
+    fn both(form: &Factorization, scale: f32) -> [Scaled; 2] {
+        let grams = form.singular_values_and_grams().1;
+        [None, grams].map(|grams| Scaled { form: form.clone(), scale, grams })
+    }
+
     #[test]
     fn the_norm_is_that_of_the_matrices() {
         let low = |rank, seed| Factorization::Product(dense(9, rank, seed), dense(rank, 11, seed + 2));
         let forms = [low(2, 3), low(2, 5), low(1, 7), Factorization::Whole(dense(9, 11, 5))];
         for a in &forms {
             for b in &forms {
-                let (got, (a, b)) = (difference_norm(&(a.clone(), 2.0), &(b.clone(), 0.5)), (a.matrix(), b.matrix()));
-                let want: Vec<f32> = a.data.iter().zip(&b.data).map(|(a, b)| b * 0.5 - a * 2.0).collect();
-                assert!((got.expect("one size") - norm(&want)).abs() < 1e-5 * norm(&want), "{a:?} {b:?}");
+                let elements = a.matrix().data.into_iter().zip(b.matrix().data);
+                let want: Vec<f32> = elements.map(|(a, b)| b * 0.5 - a * 2.0).collect();
+                for (a, b) in both(a, 2.0).iter().zip(&both(b, 0.5)) {
+                    let got = difference_norm(a, b).expect("one size");
+                    assert!((got - norm(&want)).abs() < 1e-5 * norm(&want), "{a:?} {b:?}");
+                }
             }
         }
-        assert_eq!(difference_norm(&(low(2, 3), 1.0), &(Factorization::Whole(dense(3, 3, 5)), 1.0)), None);
+        let other = Factorization::Whole(dense(3, 3, 5));
+        assert_eq!(difference_norm(&both(&low(2, 3), 1.0)[0], &both(&other, 1.0)[0]), None);
     }
 
     #[test]
@@ -81,9 +110,11 @@ mod tests {
         let mut moved = left.clone();
         moved.data[17] += 1e-4;
         let step = f64::from(moved.data[17] - left.data[17]) * norm(&right.data[300..600]);
-        let a = (Factorization::Product(left, right.clone()), 1.0);
-        let got = difference_norm(&a, &(Factorization::Product(moved, right), 1.0)).expect("one size");
-        assert!((got - step).abs() < 1e-3 * step, "{got} {step}");
-        assert_eq!(difference_norm(&a, &a), Some(0.0));
+        let (first, second) = (Factorization::Product(left, right.clone()), Factorization::Product(moved, right));
+        for (a, b) in both(&first, 1.0).iter().zip(&both(&second, 1.0)) {
+            let got = difference_norm(a, b).expect("one size");
+            assert!((got - step).abs() < 1e-3 * step, "{got} {step}");
+            assert_eq!(difference_norm(a, a), Some(0.0));
+        }
     }
 }

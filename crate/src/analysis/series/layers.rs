@@ -15,6 +15,7 @@ use crate::model::block::block;
 use crate::model::spelling::{KeyTable, ModuleMatch};
 use crate::model::{Component, Kind, Module};
 use crate::num::host_len;
+use futures_util::future::join;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::ops::{ControlFlow, Range};
@@ -104,8 +105,10 @@ impl SeriesPart {
     }
 }
 
-/// Bytes of the layers that are read at once from each file.
-const STRETCH: u64 = 2 << 20;
+/// Bytes of the layers that are read at once from each file: smaller reads leave more to the browser's garbage collector.
+const STRETCH: u64 = 4 << 20;
+/// The same for the first read, which the first chart waits for.
+const FIRST_STRETCH: u64 = 1 << 20;
 
 /// A file with its header's layout: files of one run usually share it.
 struct File<'a, 'i> {
@@ -170,33 +173,72 @@ pub async fn measure_series(
     let order: Vec<(String, &ModuleMatch)> = all.filter(|(path, _)| seen.insert(path.clone())).collect();
     let sizes: Vec<u64> = order.iter().map(|(path, _)| layer_bytes(&layouts, &indices, path)).collect();
     let stretches = stretches(&sizes, share);
-    let (mut done, total) = (0, stretches.len().max(1));
-    for stretch in stretches {
-        let mut measured: Vec<SeriesLayer> =
-            order[stretch.clone()].iter().map(|(path, found)| empty(path, found)).collect();
-        let mut before: Vec<Option<Scaled>> = vec![None; stretch.len()];
+    let window = async |stretch: &Range<usize>, file: usize| {
+        let file = &files[file];
+        let (layout, index) = (&layouts[file.layout], &indices[file.layout]);
+        let groups = order[stretch.clone()].iter().map(|(path, _)| index.get(path).copied()).collect();
+        Window::read(file.input.source, layout, groups).await.map_err(|source| failed(file.input, source.into()))
+    };
+    let mut visits = stretches.iter().flat_map(|stretch| (0..files.len()).map(move |file| (stretch, file))).peekable();
+    let mut ahead = match visits.peek() {
+        Some(&(stretch, file)) => Some(window(stretch, file).await?),
+        None => None,
+    };
+    for (done, stretch) in stretches.iter().enumerate() {
+        let mut measured: Vec<Measured> =
+            order[stretch.clone()].iter().map(|(path, found)| Measured::none(path, found)).collect();
         for file in &files {
-            let (layout, found, index) = (&layouts[file.layout], &located[file.layout], &indices[file.layout]);
-            let groups: Vec<Option<usize>> =
-                order[stretch.clone()].iter().map(|(path, _)| index.get(path).copied()).collect();
-            let window = Window::read(file.input.source, layout, &groups)
-                .await
-                .map_err(|source| failed(file.input, source.into()))?;
-            for ((layer, before), at) in measured.iter_mut().zip(&mut before).zip(groups) {
-                let change = match at {
-                    Some(at) => change(&window, layout, &file.configs, at, found[at]).await,
+            visits.next();
+            let Some(read) = ahead.take() else { break };
+            // The next window is read while this one's numbers are computed.
+            let next = async {
+                match visits.peek() {
+                    Some(&(stretch, file)) => window(stretch, file).await.map(Some),
                     None => Ok(None),
-                };
-                let change = change.map_err(|source| failed(file.input, source))?;
-                layer.points.push(change.as_ref().map(|change| point(before.as_ref(), change)));
-                *before = change.or(before.take());
-            }
+                }
+            };
+            let (layout, found) = (&layouts[file.layout], &located[file.layout]);
+            let (next, added) = join(next, add_file(&mut measured, &read, file, layout, found)).await;
+            added.map_err(|source| failed(file.input, source))?;
+            ahead = next?;
         }
-        done += 1;
-        measured.retain(|layer| layer.points.iter().any(Option::is_some));
-        if on_layers(measured, done as f64 / total as f64).is_break() {
+        let layers = measured.into_iter().map(|Measured { layer, .. }| layer);
+        let layers = layers.filter(|layer| layer.points.iter().any(Option::is_some)).collect();
+        if on_layers(layers, (done + 1) as f64 / stretches.len() as f64).is_break() {
             break;
         }
+    }
+    Ok(())
+}
+
+/// A layer's numbers so far, and its last change.
+struct Measured {
+    layer: SeriesLayer,
+    last: Option<Scaled>,
+}
+
+impl Measured {
+    fn none(path: &str, found: &ModuleMatch) -> Measured {
+        let (block, part) = (block(found.component, found.module), SeriesPart::of(found.component, found.module));
+        Measured { layer: SeriesLayer { path: path.into(), block, part, points: Vec::new() }, last: None }
+    }
+}
+
+/// Adds a file's numbers to those of a stretch's layers.
+async fn add_file(
+    measured: &mut [Measured],
+    window: &Window<'_>,
+    file: &File<'_, '_>,
+    layout: &Layout,
+    found: &[Option<ModuleMatch<'_>>],
+) -> Result<(), FormatError> {
+    for (Measured { layer, last }, &at) in measured.iter_mut().zip(&window.groups) {
+        let mut change = match at {
+            Some(at) => change(window, layout, &file.configs, at, found[at]).await?,
+            None => None,
+        };
+        layer.points.push(change.as_mut().map(|change| point(last.as_ref(), change)));
+        *last = change.or(last.take());
     }
     Ok(())
 }
@@ -205,25 +247,20 @@ fn failed(input: &SeriesInput, source: FormatError) -> ReadError {
     ReadError { file: input.name.into(), source }
 }
 
-fn empty(path: &str, found: &ModuleMatch) -> SeriesLayer {
-    let (block, part) = (block(found.component, found.module), SeriesPart::of(found.component, found.module));
-    SeriesLayer { path: path.into(), block, part, points: Vec::new() }
-}
-
 /// Returns the bytes of a layer in the first layout that has it.
 fn layer_bytes(layouts: &[Layout], indices: &[HashMap<String, usize>], path: &str) -> u64 {
     let group = layouts.iter().zip(indices).find_map(|(layout, index)| Some(&layout.groups[*index.get(path)?]));
     group.map_or(0, |group| group.tensors.values().map(TensorInfo::byte_len).sum())
 }
 
-/// Divides the layers into stretches of about [`STRETCH`] bytes and returns those of a share, in an order that soon has some
-/// from everywhere: every eighth, then the rest.
+/// Divides the layers into stretches of about [`STRETCH`] bytes, the first of them smaller, and returns those of a share, in
+/// an order that soon has some from everywhere: every eighth, then the rest.
 fn stretches(sizes: &[u64], share: Share) -> Vec<Range<usize>> {
     const STRIDE: usize = 8;
     let (mut all, mut start, mut bytes) = (Vec::new(), 0, 0);
     for (at, size) in sizes.iter().enumerate() {
         bytes += size;
-        if bytes >= STRETCH || at + 1 == sizes.len() {
+        if bytes >= if all.is_empty() { FIRST_STRETCH } else { STRETCH } || at + 1 == sizes.len() {
             all.push(start..at + 1);
             (start, bytes) = (at + 1, 0);
         }
@@ -239,20 +276,26 @@ fn stretches(sizes: &[u64], share: Share) -> Vec<Range<usize>> {
 
 /// The bytes of a stretch of layers, read at once if they are adjacent.
 struct Window<'a> {
+    /// Groups of a layout that change these layers.
+    groups: Vec<Option<usize>>,
     inner: &'a dyn ByteSource,
     start: u64,
     bytes: Vec<u8>,
 }
 
 impl<'a> Window<'a> {
-    async fn read(inner: &'a dyn ByteSource, layout: &Layout, groups: &[Option<usize>]) -> std::io::Result<Window<'a>> {
+    async fn read(
+        inner: &'a dyn ByteSource,
+        layout: &Layout,
+        groups: Vec<Option<usize>>,
+    ) -> std::io::Result<Window<'a>> {
         let tensors = || groups.iter().flatten().flat_map(|&at| layout.groups[at].tensors.values());
         let start = tensors().map(|tensor| tensor.bytes.start).min().unwrap_or(0);
         let end = tensors().map(|tensor| tensor.bytes.end).max().unwrap_or(0);
         let wanted: u64 = tensors().map(TensorInfo::byte_len).sum();
         let is_adjacent = end.saturating_sub(start) <= 2 * wanted && end <= inner.len();
         let bytes = if is_adjacent { inner.read(start..end).await? } else { Vec::new() };
-        Ok(Window { inner, start, bytes })
+        Ok(Window { groups, inner, start, bytes })
     }
 }
 
@@ -285,14 +328,20 @@ async fn change(
     // A second change of the layer, such as that of its bias, is left out.
     let Some(delta) = reader.add(&group, found).first() else { return Ok(None) };
     let factors = delta.read(window, &layout.header).await?;
-    Ok(delta.change.form(&factors).map(|form| (form, delta.scale)))
+    Ok(delta.change.form(&factors).map(|form| Scaled { form, scale: delta.scale, grams: None }))
 }
 
-fn point(before: Option<&Scaled>, change: &Scaled) -> SeriesPoint {
-    let (form, scale) = change;
-    let spectrum = is_quick(form).then(|| Spectrum::of(form, f64::from(*scale)));
-    let norm =
-        spectrum.as_ref().map_or_else(|| form.dot(form).max(0.0).sqrt() * f64::from(scale.abs()), Spectrum::frobenius);
+/// Computes the numbers of a change; keeps its Gram matrices for the difference from the next.
+fn point(before: Option<&Scaled>, change: &mut Scaled) -> SeriesPoint {
+    let scale = f64::from(change.scale);
+    let spectrum = is_quick(&change.form).then(|| {
+        let (values, grams) = change.form.singular_values_and_grams();
+        change.grams = grams;
+        Spectrum::scaled(values, scale)
+    });
+    let norm = spectrum
+        .as_ref()
+        .map_or_else(|| change.form.dot(&change.form).max(0.0).sqrt() * scale.abs(), Spectrum::frobenius);
     SeriesPoint {
         norm,
         effective_rank: spectrum.map(|spectrum| spectrum.effective_rank()),
