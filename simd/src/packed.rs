@@ -31,8 +31,6 @@ fn panels(columns: usize, vector: usize, vectors: usize) -> impl Iterator<Item =
     (0..columns).step_by(width).map(move |first| (first, width.min((columns - first).next_multiple_of(vector))))
 }
 
-/// Lines and columns that are transposed at once.
-const SQUARE: usize = 4;
 /// Rows of a panel that are written together.
 const TRANSPOSED_ROWS: usize = 64;
 
@@ -97,19 +95,39 @@ impl Packed {
     }
 }
 
-/// Writes `count` lines, `stride` elements apart, as the first columns of `out`, whose rows have `width` elements.
-fn transpose(lines: &[f32], stride: usize, count: usize, out: &mut [f32], width: usize) {
+vectorized! {
+    /// Writes `count` lines, `stride` elements apart, as the first columns of `out`, whose rows have `width` elements.
+    fn transpose(lines: &[f32], stride: usize, count: usize, out: &mut [f32], width: usize) {
+        #[cfg(target_arch = "x86_64")]
+        if VECTOR >= 8 {
+            // SAFETY: processors with vectors of this length have AVX.
+            return transpose_by(lines, stride, count, out, width, |square| unsafe { transposed_8(square) });
+        }
+        transpose_by(lines, stride, count, out, width, transposed_4);
+    }
+}
+
+/// Transposes by squares of S lines and columns.
+#[inline(always)]
+fn transpose_by<const S: usize>(
+    lines: &[f32],
+    stride: usize,
+    count: usize,
+    out: &mut [f32],
+    width: usize,
+    transposed: impl Fn([[f32; S]; S]) -> [[f32; S]; S],
+) {
     // Some rows at a time: they stay in the first cache while their columns are written.
     for (part, out) in out.chunks_mut(TRANSPOSED_ROWS * width).enumerate() {
         let rows = out.len() / width;
         let line = |index: usize| &lines[index * stride + part * TRANSPOSED_ROWS..][..rows];
-        let whole = if rows.is_multiple_of(SQUARE) { count / SQUARE * SQUARE } else { 0 };
-        for first in (0..whole).step_by(SQUARE) {
-            let [a, b, c, d] = [0, 1, 2, 3].map(|index| line(first + index).as_chunks::<SQUARE>().0);
-            let squares = a.iter().zip(b).zip(c).zip(d);
-            for ((((a, b), c), d), rows) in squares.zip(out.chunks_exact_mut(SQUARE * width)) {
-                for (row, values) in rows.chunks_exact_mut(width).zip(transposed([*a, *b, *c, *d])) {
-                    row[first..first + SQUARE].copy_from_slice(&values);
+        let whole = if rows.is_multiple_of(S) { count / S * S } else { 0 };
+        for first in (0..whole).step_by(S) {
+            let squares: [&[[f32; S]]; S] = std::array::from_fn(|index| line(first + index).as_chunks::<S>().0);
+            for (at, rows) in out.chunks_exact_mut(S * width).enumerate() {
+                let square = transposed(std::array::from_fn(|index| squares[index][at]));
+                for (row, values) in rows.chunks_exact_mut(width).zip(square) {
+                    row[first..first + S].copy_from_slice(&values);
                 }
             }
         }
@@ -120,15 +138,45 @@ fn transpose(lines: &[f32], stride: usize, count: usize, out: &mut [f32], width:
     }
 }
 
+/// Returns the transposed square.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx")]
+#[inline]
+fn transposed_8(square: [[f32; 8]; 8]) -> [[f32; 8]; 8] {
+    use std::arch::x86_64::{
+        __m256, _mm256_permute2f128_ps, _mm256_shuffle_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
+    };
+    // SAFETY: both types are eight times eight f32.
+    let rows = unsafe { std::mem::transmute::<[[f32; 8]; 8], [__m256; 8]>(square) };
+    // Four rows: columns 0 to 3 of them, each beside the one that is four further.
+    let four = |rows: &[__m256]| {
+        let (low, high) = (_mm256_unpacklo_ps(rows[0], rows[1]), _mm256_unpackhi_ps(rows[0], rows[1]));
+        let (next_low, next_high) = (_mm256_unpacklo_ps(rows[2], rows[3]), _mm256_unpackhi_ps(rows[2], rows[3]));
+        [
+            _mm256_shuffle_ps::<0x44>(low, next_low),
+            _mm256_shuffle_ps::<0xee>(low, next_low),
+            _mm256_shuffle_ps::<0x44>(high, next_high),
+            _mm256_shuffle_ps::<0xee>(high, next_high),
+        ]
+    };
+    let ([a, b, c, d], [e, f, g, h]) = (four(&rows[..4]), four(&rows[4..]));
+    let first = |upper, lower| _mm256_permute2f128_ps::<0x20>(upper, lower);
+    let second = |upper, lower| _mm256_permute2f128_ps::<0x31>(upper, lower);
+    let columns =
+        [first(a, e), first(b, f), first(c, g), first(d, h), second(a, e), second(b, f), second(c, g), second(d, h)];
+    // SAFETY: as above.
+    unsafe { std::mem::transmute(columns) }
+}
+
 /// Returns the transposed square. The compiler does not find the shuffles by itself.
 #[inline(always)]
-fn transposed(square: [[f32; SQUARE]; SQUARE]) -> [[f32; SQUARE]; SQUARE] {
+fn transposed_4(square: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{__m128, _mm_movehl_ps, _mm_movelh_ps, _mm_unpackhi_ps, _mm_unpacklo_ps};
         // SAFETY: both types are four times four f32, and every x86-64 processor has SSE.
         unsafe {
-            let [a, b, c, d] = std::mem::transmute::<[[f32; SQUARE]; SQUARE], [__m128; SQUARE]>(square);
+            let [a, b, c, d] = std::mem::transmute::<[[f32; 4]; 4], [__m128; 4]>(square);
             let (low, high) = (_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b));
             let (next_low, next_high) = (_mm_unpacklo_ps(c, d), _mm_unpackhi_ps(c, d));
             let (first, second) = (_mm_movelh_ps(low, next_low), _mm_movehl_ps(next_low, low));
@@ -140,7 +188,7 @@ fn transposed(square: [[f32; SQUARE]; SQUARE]) -> [[f32; SQUARE]; SQUARE] {
     {
         use std::arch::wasm32::{i32x4_shuffle, v128};
         // SAFETY: both types are four times four f32.
-        let [a, b, c, d]: [v128; SQUARE] = unsafe { std::mem::transmute(square) };
+        let [a, b, c, d]: [v128; 4] = unsafe { std::mem::transmute(square) };
         let (low, high) = (i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<2, 6, 3, 7>(a, b));
         let (next_low, next_high) = (i32x4_shuffle::<0, 4, 1, 5>(c, d), i32x4_shuffle::<2, 6, 3, 7>(c, d));
         let (first, second) = (i32x4_shuffle::<0, 1, 4, 5>(low, next_low), i32x4_shuffle::<2, 3, 6, 7>(low, next_low));

@@ -20,11 +20,17 @@ pub fn for_each_chunk(out: &mut [f32], width: usize, work: u64, compute: &(dyn F
     if rows_per_part >= rows {
         return compute(0, out);
     }
-    let chunks = Mutex::new(out.chunks_mut(rows_per_part * width).enumerate());
-    let next = || chunks.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let chunks = out.chunks_mut(rows_per_part * width).enumerate();
+    for_each(chunks, &|(index, chunk)| compute(index * rows_per_part, chunk));
+}
+
+/// Calls `compute` with each item, on all threads.
+pub(crate) fn for_each<T>(items: impl Iterator<Item = T> + Send, compute: &(dyn Fn(T) + Sync)) {
+    let items = Mutex::new(items);
+    let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
     on_all_threads(&|| {
-        while let Some((index, chunk)) = next() {
-            compute(index * rows_per_part, chunk);
+        while let Some(item) = next() {
+            compute(item);
         }
     });
 }

@@ -2,7 +2,7 @@
 
 use crate::matrix::Matrix;
 use crate::packed::{Packed, TILE_ROWS, depth_blocks, multiply};
-use crate::parallel::{for_each_chunk, map, parts};
+use crate::parallel::{for_each, for_each_chunk, parts};
 use crate::scratch::Buffer;
 use std::ops::Range;
 
@@ -43,54 +43,60 @@ impl Product<'_> {
         let columns = self.matrix.columns / self.halves();
         let multiply_adds = self.rows as u64 * self.matrix.depth as u64 * self.matrix.columns as u64;
         let work = multiply_adds / MULTIPLY_ADDS;
-        if self.rows >= columns || parts(work) == 1 {
-            let compute =
-                |first: usize, out: &mut [f32]| self.compute(first..first + out.len() / columns, 0..columns, out);
+        if parts(work) == 1 {
+            return self.compute(0..self.rows, 0..columns, &mut out.chunks_exact_mut(columns).collect::<Vec<_>>());
+        }
+        if self.rows >= columns {
+            let compute = |first: usize, out: &mut [f32]| {
+                let rows = &mut out.chunks_exact_mut(columns).collect::<Vec<_>>();
+                self.compute(first..first + rows.len(), 0..columns, rows);
+            };
             return for_each_chunk(out, columns, work, &compute);
         }
         // Few rows: each thread computes some of the columns.
         let width = columns.div_ceil(parts(work)).next_multiple_of(16);
-        let range = |part: usize| part * width..columns.min((part + 1) * width);
-        let computed = map(columns.div_ceil(width), work, &|part| {
-            let mut out = vec![0.0; self.rows * range(part).len()];
-            self.compute(0..self.rows, range(part), &mut out);
-            out
-        });
-        for (part, computed) in computed.iter().enumerate() {
-            let rows = computed.chunks_exact(range(part).len());
-            out.chunks_exact_mut(columns).zip(rows).for_each(|(out, row)| out[range(part)].copy_from_slice(row));
+        let mut columns_of_parts: Vec<Vec<&mut [f32]>> = (0..columns.div_ceil(width)).map(|_| Vec::new()).collect();
+        for row in out.chunks_exact_mut(columns) {
+            row.chunks_mut(width).zip(&mut columns_of_parts).for_each(|(columns, part)| part.push(columns));
         }
+        for_each(columns_of_parts.into_iter().enumerate(), &|(part, mut out)| {
+            self.compute(0..self.rows, part * width..columns.min((part + 1) * width), &mut out);
+        });
     }
 
     fn halves(&self) -> usize {
         if self.paired { 2 } else { 1 }
     }
 
-    /// Computes these rows and columns of the output, whose first row is the first of `rows`.
-    fn compute(&self, rows: Range<usize>, columns: Range<usize>, out: &mut [f32]) {
+    /// Computes these rows and columns of the output, which `out` consists of.
+    fn compute(&self, rows: Range<usize>, columns: Range<usize>, out: &mut [&mut [f32]]) {
         let mut memory = Memory { packed: [Packed::new(), Packed::new()], left: Buffer::new(0), sums: Buffer::new(0) };
         for first in rows.clone().step_by(MAX_ROWS) {
             let block = first..rows.end.min(first + MAX_ROWS);
-            let out = &mut out[(first - rows.start) * columns.len()..][..block.len() * columns.len()];
+            let out = &mut out[first - rows.start..][..block.len()];
             for start in columns.clone().step_by(MAX_COLUMNS / self.halves()) {
                 let part = start..columns.end.min(start + MAX_COLUMNS / self.halves());
-                self.compute_block(block.clone(), part, columns.clone(), &mut memory, out);
+                let at = part.start - columns.start;
+                self.compute_block(block.clone(), part, &mut memory, out, at);
             }
         }
     }
 
-    /// Computes a block of the output: these rows and columns of `out`, which has these rows and `all` columns.
+    /// Computes these rows and columns of the output. `out` has these rows; the first of the columns is its column `at`.
     fn compute_block(
         &self,
         rows: Range<usize>,
         columns: Range<usize>,
-        all: Range<usize>,
         memory: &mut Memory,
-        out: &mut [f32],
+        out: &mut [&mut [f32]],
+        at: usize,
     ) {
         let Memory { packed, left, sums } = memory;
         let width = columns.len() * self.halves();
-        sums.resize(rows.len().next_multiple_of(TILE_ROWS) * width);
+        // Without sums of further depths to add, the memory of one block's serves for all.
+        let is_flat = depth_blocks(self.matrix.depth).nth(1).is_none();
+        let kept = if is_flat { rows.len().min(BLOCK_ROWS) } else { rows.len() };
+        sums.resize(kept * width);
         for depth in depth_blocks(self.matrix.depth) {
             left.resize(BLOCK_ROWS.min(rows.len().next_multiple_of(TILE_ROWS)) * depth.len());
             for (half, packed) in packed.iter_mut().enumerate().take(self.halves()) {
@@ -102,7 +108,7 @@ impl Product<'_> {
                 for (row, out) in left.chunks_exact_mut(depth.len()).enumerate().take(count) {
                     (self.left)(first + row, depth.start, out);
                 }
-                let sums = &mut sums[(first - rows.start) * width..];
+                let sums = &mut sums[if is_flat { 0 } else { (first - rows.start) * width }..];
                 for (half, packed) in packed.iter().enumerate().take(self.halves()) {
                     let sums = &mut sums[half * columns.len()..];
                     multiply(left, depth.len(), count, packed, sums, width, depth.start > 0);
@@ -111,10 +117,9 @@ impl Product<'_> {
                     continue;
                 }
                 // The sums are still in the second cache.
-                let out = out[(first - rows.start) * all.len()..].chunks_exact_mut(all.len());
+                let out = &mut out[first - rows.start..];
                 for ((row, sums), out) in (first..first + count).zip(sums.chunks_exact_mut(width)).zip(out) {
-                    let out = &mut out[columns.start - all.start..][..columns.len()];
-                    (self.finish)(row, columns.clone(), sums, out);
+                    (self.finish)(row, columns.clone(), sums, &mut out[at..][..columns.len()]);
                 }
             }
         }
