@@ -54,14 +54,16 @@ fn scales_word(group: u32, storage: u32) -> u32 {
     return select(end / 2u, end, storage == 3u) + group / 16u;
 }
 
-// Elements of a group from the words with its quants and its block's scale.
+// Elements of a group from the words with its quants and its block's scale. Processors have vector instructions for shifts
+// by constants and for conversions of signed integers, but not all for others.
 fn dequantize4(group: u32, quants: u32, scales: u32, storage: u32) -> vec4<f32> {
-    let scale = unpack2x16float(scales >> (group / 8u % 2u * 16u)).x;
+    let scale = unpack2x16float(select(scales, scales >> 16u, (group & 8u) != 0u)).x;
     if storage == 3u {
         // Signed bytes times 2^24.
         let bytes = vec4(quants << 24u, quants << 16u, quants << 8u, quants) & vec4(0xff000000u);
         return (scale * 5.9604644775390625e-8) * vec4<f32>(bitcast<vec4<i32>>(bytes));
     }
-    let nibbles = quants >> (group / 4u % 2u * 4u);
-    return scale * (vec4<f32>(vec4(nibbles, nibbles >> 8u, nibbles >> 16u, nibbles >> 24u) & vec4(15u)) - 8.0);
+    let nibbles = select(quants, quants >> 4u, (group & 4u) != 0u);
+    let bytes = vec4(nibbles, nibbles >> 8u, nibbles >> 16u, nibbles >> 24u) & vec4(15u);
+    return scale * (vec4<f32>(bitcast<vec4<i32>>(bytes)) - 8.0);
 }
