@@ -4,7 +4,9 @@
 //!     card FOLDER [--small] [--only PART] [--peer COMMAND...]
 //!
 //! Writes FOLDER/card.json, after each part, and FOLDER/card.md. `--small` is for software Vulkan: small shapes and
-//! images. `--only` runs one of the parts correct, kernels, images and peer. `--peer` is a command that prints the times of a peer as JSON, such as card/peer.py with PyTorch.
+//! images. Both write checkpoints of real size, 7 GB, into the folder for temporary files. `--only` runs one of the parts
+//! correct, kernels, images and peer. `--peer` is a command that prints the times of a peer as JSON, such as card/peer.py
+//! with PyTorch.
 
 mod images;
 mod kernels;
@@ -105,7 +107,7 @@ impl Report {
         }
         let roof = &device["roof"];
         lines.push(format!(
-            "Measured roof: {} GFLOP/s in f32, {} GB/s.",
+            "Measured roof: {} GFLOP/s in f32, {} GB/s.\n",
             number(&roof["gflops"]),
             number(&roof["gigabytes"])
         ));
