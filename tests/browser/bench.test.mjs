@@ -60,6 +60,12 @@ describe('the measurements', () => {
       lines[3],
       /^conv 3x3 320 to 320 at 32x32, [\d.]+ ms \([\d.]+ to [\d.]+\), [\d.]+ GFLOP\/s, \d+ % of the roof$/,
     );
+    const [file] = await Promise.all([page.waitForEvent('download'), page.click('#bench-save')]);
+    assert.equal(file.suggestedFilename(), 'lora-loupe-bench.json');
+    const saved = JSON.parse(await readFile(await file.path(), 'utf8'));
+    assert.deepEqual(Object.keys(saved), ['adapter', 'rows']);
+    assert.match(saved.adapter, /software rasterizer/);
+    assert.equal(saved.rows.length, await rows.count());
     assert.deepEqual(errors, []);
   });
 

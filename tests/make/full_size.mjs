@@ -8,6 +8,8 @@
  *     CHROME_PATH=/usr/bin/chromium node tests/make/full_size.mjs lora --size 64         # one, smaller
  *     node tests/make/full_size.mjs lora --only native                                   # or chromium
  *     node tests/make/full_size.mjs a1111 --size 64 --device cpu                         # without graphics card
+ *     node tests/make/full_size.mjs sdxl-q8_0 --weights q8                               # with weights stored in less memory
+ *     node tests/make/full_size.mjs sdxl-q8_0 --weights q8 --native cpu                  # natively on another device
  *     node tests/make/full_size.mjs table
  *
  * Files and results are kept in the system's folder for temporary files. Cases with a stored result are skipped, so an
@@ -30,11 +32,18 @@ const { values: options, positionals } = parseArgs({
     size: { type: 'string', default: '512' },
     only: { type: 'string' },
     device: { type: 'string', default: 'gpu' },
+    native: { type: 'string' },
+    weights: { type: 'string', default: 'auto' },
   },
 });
 /** Width and height of SD 1.5's images in pixels; SDXL's are twice as large. */
 const SIZE = Number(options.size);
 const IS_ON_CPU = options.device === 'cpu';
+const NATIVE = options.native ?? options.device;
+/** The choices that results depend on, in the names of files. */
+const CHOSEN = [SIZE, options.weights, options.device].join('-');
+/** The same for native results, which other devices of the browser share. */
+const CHOSEN_NATIVE = [SIZE, options.weights, NATIVE].join('-');
 /** Timeout in ms for a case in a page. */
 const PATIENCE = 4 * 3_600_000;
 /** Maximum wasm memory of the engine in MiB, for any checkpoint; on the CPU, weights are in it. */
@@ -165,7 +174,7 @@ async function run(family, blocks, names) {
       const { recipe, network, load, shape, what } = CASES[name];
       recipe?.adapters.forEach((adapter) => Object.assign(adapter, { sha256 }));
       const start = recipe?.denoise === undefined ? null : START;
-      const out = (end) => named(`${name}-${SIZE}.${end}`);
+      const out = (end) => named(`${name}-${end.startsWith('chromium') ? CHOSEN : CHOSEN_NATIVE}.${end}`);
       if (isLeft(name, 'chromium')) {
         browser ??= await opened(family, checkpoint, lora, sha256);
         console.log(`${name}: ${what}`);
@@ -186,9 +195,18 @@ async function run(family, blocks, names) {
       }
       if (isLeft(name, 'native')) {
         if (start) writeFileSync(out('start'), start);
-        const asked = { checkpoint, lora, shape, recipe, network, start: start && out('start'), out: out('native') };
+        const asked = {
+          checkpoint,
+          lora,
+          shape,
+          recipe,
+          network,
+          weights: options.weights,
+          start: start && out('start'),
+          out: out('native'),
+        };
         writeFileSync(out('case.json'), JSON.stringify(asked));
-        keep(name, { native: JSON.parse(tool('run', out('case.json'), ...(IS_ON_CPU ? ['cpu'] : []))) });
+        keep(name, { native: JSON.parse(tool('run', out('case.json'), ...(NATIVE === 'cpu' ? ['cpu'] : []))) });
       }
       const { chromium, native } = result(name);
       if (chromium && native && (recipe ?? network)) {
@@ -205,12 +223,14 @@ async function run(family, blocks, names) {
 
 /** Returns the stored results of a case. */
 function result(name) {
-  const file = named(`${name}-${SIZE}.json`);
-  return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
+  const read = (file) => (existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {});
+  return { ...read(named(`${name}-${CHOSEN_NATIVE}.native.json`)), ...read(named(`${name}-${CHOSEN}.json`)) };
 }
 
-function keep(name, more) {
-  writeFileSync(named(`${name}-${SIZE}.json`), JSON.stringify({ ...result(name), ...more }, null, 1));
+function keep(name, { native, ...more }) {
+  if (native) writeFileSync(named(`${name}-${CHOSEN_NATIVE}.native.json`), JSON.stringify({ native }, null, 1));
+  const { native: _, ...kept } = result(name);
+  writeFileSync(named(`${name}-${CHOSEN}.json`), JSON.stringify({ ...kept, ...more }, null, 1));
 }
 
 /** Opens a page whose engine has the checkpoint and the LoRA. */
@@ -226,7 +246,13 @@ async function opened(family, checkpoint, lora, sha256) {
   await page.setInputFiles('#checkpoint', checkpoint);
   await page.setInputFiles('#lora', lora);
   const merges = readFileSync(join(ROOT, 'crate/src/text/clip_merges.txt.gz')).toString('base64');
-  const seconds = await page.evaluate(open, { family, merges, sha256, device: options.device });
+  const seconds = await page.evaluate(open, {
+    family,
+    merges,
+    sha256,
+    device: options.device,
+    weights: options.weights,
+  });
   console.log(`Chromium ${site.browser.version()}: ${family} opened in ${seconds.toFixed(1)} s`);
   return { site, page, errors };
 }
@@ -243,7 +269,11 @@ function tool(...args) {
   const cargo = ['build', '--quiet', '--workspace', '--bin', 'tools'];
   execFileSync('cargo', cargo, { cwd: ROOT, stdio: 'inherit' });
   const program = join(ROOT, 'target/debug/tools');
-  return execFileSync(program, ['full_size', ...args], { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim();
+  return execFileSync(program, ['full_size', ...args], {
+    cwd: ROOT,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  }).trim();
 }
 
 /** Returns the maximum difference in levels, and the share of values that differ. */
@@ -293,13 +323,14 @@ function check(name, { chromium, native, apart, looks }) {
 }
 
 /** Runs in the page: opens an engine in the same way as the app's worker. */
-async function open({ family, merges, sha256, device }) {
+async function open({ family, merges, sha256, device, weights }) {
   const { default: init } = await import('/pkg/engine.js');
   globalThis.goldens = await import('/tests/browser/goldens.js');
   globalThis.engine = await goldens.engine();
   globalThis.wasm = await init();
   const file = (id) => ({ file: document.querySelector(id).files[0] });
   await engine.choose_device(device);
+  engine.choose_weights(weights);
   engine.remember(sha256, file('#lora'));
   const started = performance.now();
   await engine.open_checkpoint(

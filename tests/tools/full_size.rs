@@ -11,7 +11,7 @@
 use lora_loupe::device::Device;
 use lora_loupe::formats::source::FileSource;
 use lora_loupe::formats::{Dtype, Header, TensorInfo};
-use lora_loupe::gpu::{Gpu, KernelConfig};
+use lora_loupe::gpu::{Gpu, KernelConfig, WeightChoice};
 use lora_loupe::num::{host_len, numel};
 use lora_loupe::pipeline::{
     GenerateInputs, Model, Network, Progress, Recipe, Session, Shape, Stage, encode_png, timestep_embedding,
@@ -176,6 +176,9 @@ struct Case {
     start: Option<PathBuf>,
     /// Network to call instead of generating an image.
     network: Option<Network>,
+    /// Storage of the weights.
+    #[serde(default)]
+    weights: WeightChoice,
     out: PathBuf,
 }
 
@@ -189,6 +192,7 @@ async fn run_case(case: &Case, is_on_gpu: bool) -> Result<Value, Box<dyn Error>>
     } else {
         Session::new(Device::cpu(), KernelConfig::CPU, model)
     };
+    session.config.weights = case.weights;
     let plans = session.model.plan_needs(case.shape, &session.config)?;
     let started = Instant::now();
     let stages = match (&case.recipe, case.network) {
@@ -200,7 +204,15 @@ async fn run_case(case: &Case, is_on_gpu: bool) -> Result<Value, Box<dyn Error>>
     let graphics = session.gpu().map(|gpu| gpu.resource_stats().bytes);
     Ok(json!({
         "adapter": session.device.name(), "seconds": seconds, "stages": stages, "plans": plans, "graphics": graphics,
+        "memory": peak_memory(),
     }))
+}
+
+/// Returns the largest memory of this process so far in MiB, where the system says it (Linux).
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(peak.trim().strip_suffix(" kB")?.parse::<u64>().ok()? / 1024)
 }
 
 /// Generates the recipe's image and returns the seconds of each stage.

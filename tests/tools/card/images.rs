@@ -5,7 +5,7 @@ use super::Result;
 use crate::full_size;
 use lora_loupe::bench::BUDGET;
 use lora_loupe::formats::source::FileSource;
-use lora_loupe::gpu::{Gpu, KernelConfig, RooflinePeak, Style, TileChoice};
+use lora_loupe::gpu::{Gpu, KernelConfig, RooflinePeak, Style, TileChoice, WeightChoice};
 use lora_loupe::pipeline::{AdapterChoice, BenchResult, GenerateInputs, Model, Progress, Recipe, Session, Stage};
 use lora_loupe::text::Tokenizer;
 use lora_loupe::weights::{LoadedAdapter, TensorFile};
@@ -26,20 +26,24 @@ struct Subject {
     network: synthetic::Network,
     size: usize,
     steps: usize,
+    weights: WeightChoice,
 }
 
 /// The two sizes that count.
 const SUBJECTS: [Subject; 2] = [
-    Subject { family: "sd15", network: synthetic::Network::Sd15, size: 512, steps: 10 },
-    Subject { family: "sdxl", network: synthetic::Network::Sdxl, size: 1024, steps: 4 },
+    Subject { family: "sd15", network: synthetic::Network::Sd15, size: 512, steps: 10, weights: WeightChoice::Auto },
+    Subject { family: "sdxl", network: synthetic::Network::Sdxl, size: 1024, steps: 4, weights: WeightChoice::Auto },
 ];
 
-/// Generates the images of both models; with `is_small`, a tiny one of SD 1.5.
+/// Generates the images of both models; with `is_small`, tiny ones in one step, SDXL's with weights that fit a computer's
+/// memory.
 pub async fn generate(is_small: bool, roof: Option<RooflinePeak>) -> Result<Value> {
     let folder = std::env::temp_dir().join("lora-loupe-card");
     std::fs::create_dir_all(&folder)?;
     let mut results = Results::default();
-    let small = [Subject { size: 64, steps: 1, ..SUBJECTS[0] }];
+    let [sd15, sdxl] = SUBJECTS;
+    let small =
+        [Subject { size: 64, steps: 1, ..sd15 }, Subject { size: 64, steps: 1, weights: WeightChoice::Q8, ..sdxl }];
     for subject in if is_small { &small[..] } else { &SUBJECTS } {
         let done = subject.generate(&folder, roof, &mut results).await;
         if let Err(error) = done {
@@ -77,7 +81,7 @@ impl Subject {
                 continue;
             }
             let variant = if f16_math { "f16 where tuning finds it faster" } else { "f32" };
-            let config = KernelConfig { f16_math, ..config };
+            let config = KernelConfig { f16_math, weights: self.weights, ..config };
             self.images(&gpu, config, variant, [&checkpoint, &lora], roof, results).await?;
         }
         std::fs::remove_file(checkpoint)?;

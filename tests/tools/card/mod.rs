@@ -1,10 +1,12 @@
 //! A card's day: what a graphics card makes of the kernels and of Stable Diffusion, within eight minutes and without
 //! anything but this program, the files of `cargo xtask card` and a Vulkan driver.
 //!
-//!     card FOLDER [--small] [--peer COMMAND...]
+//!     card FOLDER [--small] [--only PART] [--peer COMMAND...]
 //!
 //! Writes FOLDER/card.json, after each part, and FOLDER/card.md. `--small` is for software Vulkan: small shapes and
-//! images. `--peer` is a command that prints the times of a peer as JSON, such as card/peer.py with PyTorch.
+//! images. Both write checkpoints of real size, 7 GB, into the folder for temporary files. `--only` runs one of the parts
+//! correct, kernels, images and peer. `--peer` is a command that prints the times of a peer as JSON, such as card/peer.py
+//! with PyTorch.
 
 mod images;
 mod kernels;
@@ -19,6 +21,8 @@ use std::time::{Duration, Instant};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
+/// The parts after the device.
+const PARTS: [&str; 4] = ["correct", "kernels", "images", "peer"];
 /// Budget of a kernel's measurement.
 const BUDGET: BenchBudget = BenchBudget { rounds: 3, limit: Duration::from_millis(300) };
 
@@ -27,16 +31,24 @@ pub fn run(arguments: &[&str]) -> Result<()> {
         Some(at) => (&arguments[..at], &arguments[at + 1..]),
         None => (arguments, &[][..]),
     };
-    let (folder, is_small) = match arguments {
-        [folder] => (folder, false),
-        [folder, "--small"] => (folder, true),
-        _ => return Err("card FOLDER [--small] [--peer COMMAND...]".into()),
+    let (folder, is_small, only) = match *arguments {
+        [folder] => (folder, false, None),
+        [folder, "--small"] => (folder, true, None),
+        [folder, "--only", part] => (folder, false, Some(part)),
+        [folder, "--small", "--only", part] => (folder, true, Some(part)),
+        _ => return Err("card FOLDER [--small] [--only PART] [--peer COMMAND...]".into()),
     };
+    if let Some(part) = only
+        && !PARTS.contains(&part)
+    {
+        return Err(format!("there is no part `{part}`; there are {}", PARTS.join(", ")).into());
+    }
     std::fs::create_dir_all(folder)?;
-    let mut report = Report { folder: folder.into(), parts: Map::new() };
+    let mut report = Report { folder: folder.into(), only: only.map(str::to_owned), parts: Map::new() };
     report.add("device", || pollster::block_on(device()))?;
-    let peak: Option<RooflinePeak> = report.parts["device"]["roof"]["gflops"].as_f64().and_then(|gflops| {
-        let bytes = report.parts["device"]["roof"]["gigabytes"].as_f64()? * 1e9;
+    let roof = &report.part("device")["roof"];
+    let peak: Option<RooflinePeak> = roof["gflops"].as_f64().and_then(|gflops| {
+        let bytes = roof["gigabytes"].as_f64()? * 1e9;
         Some(RooflinePeak { flops: gflops * 1e9, bytes })
     });
     report.add("correct", || pollster::block_on(kernels::check(is_small)))?;
@@ -45,19 +57,27 @@ pub fn run(arguments: &[&str]) -> Result<()> {
     report.add("peer", || answer_of(peer))?;
     std::fs::write(report.folder.join("card.md"), report.markdown())?;
     println!("{}", report.markdown());
-    let wrong = report.parts["correct"]["wrong"].as_array().map_or(1, Vec::len);
+    if only.is_some_and(|only| only != "correct") {
+        return Ok(());
+    }
+    let wrong = report.part("correct")["wrong"].as_array().map_or(1, Vec::len);
     if wrong == 0 { Ok(()) } else { Err(format!("{wrong} kernels are wrong on this device: see card.json").into()) }
 }
 
 /// The results of all parts so far.
 struct Report {
     folder: PathBuf,
+    /// The only part that runs after the device.
+    only: Option<String>,
     parts: Map<String, Value>,
 }
 
 impl Report {
     /// Runs a part and stores its result, or why there is none: the other parts run all the same.
     fn add(&mut self, name: &str, part: impl FnOnce() -> Result<Value>) -> Result<()> {
+        if PARTS.contains(&name) && self.only.as_ref().is_some_and(|only| only != name) {
+            return Ok(());
+        }
         let started = Instant::now();
         eprintln!("{name} ...");
         let mut value = match catch_unwind(AssertUnwindSafe(part)) {
@@ -72,8 +92,13 @@ impl Report {
         Ok(std::fs::write(self.folder.join("card.json"), text)?)
     }
 
+    /// Returns the result of a part; null if it did not run.
+    fn part(&self, name: &str) -> &Value {
+        self.parts.get(name).unwrap_or(&Value::Null)
+    }
+
     fn markdown(&self) -> String {
-        let device = &self.parts["device"];
+        let device = self.part("device");
         let mut lines = vec![format!("## {}", text(&device["adapter"])), String::new()];
         for (name, part) in &self.parts {
             if let Some(error) = part["error"].as_str() {
@@ -82,17 +107,26 @@ impl Report {
         }
         let roof = &device["roof"];
         lines.push(format!(
-            "Measured roof: {} GFLOP/s in f32, {} GB/s.",
+            "Measured roof: {} GFLOP/s in f32, {} GB/s.\n",
             number(&roof["gflops"]),
             number(&roof["gigabytes"])
         ));
-        let correct = &self.parts["correct"];
-        let wrong = correct["wrong"].as_array().map_or(0, Vec::len);
-        lines.push(format!("Kernels against the definitions: {} comparisons, {wrong} wrong.\n", correct["count"]));
-        table(&mut lines, &["kernel", "variant", "ms", "GFLOP/s", "share of roof"], &self.parts["kernels"]["rows"]);
-        table(&mut lines, &["image", "what", "seconds"], &self.parts["images"]["rows"]);
-        table(&mut lines, &["network", "variant", "ms", "GFLOP/s", "share of roof"], &self.parts["images"]["networks"]);
-        table(&mut lines, &["peer", "what", "ms"], &self.parts["peer"]["rows"]);
+        let correct = self.part("correct");
+        if let Some(wrong) = correct["wrong"].as_array() {
+            lines.push(format!(
+                "Kernels against the definitions: {} comparisons, {} wrong.\n",
+                correct["count"],
+                wrong.len()
+            ));
+        }
+        let networks = &self.part("images")["networks"];
+        table(&mut lines, &["kernel", "variant", "ms", "GFLOP/s", "share of roof"], &self.part("kernels")["rows"]);
+        table(&mut lines, &["image", "what", "seconds"], &self.part("images")["rows"]);
+        table(&mut lines, &["network", "variant", "ms", "GFLOP/s", "share of roof"], networks);
+        table(&mut lines, &["peer", "what", "ms"], &self.part("peer")["rows"]);
+        for note in self.part("peer")["notes"].as_array().into_iter().flatten() {
+            lines.push(format!("Not measured of the peer: {}\n", text(note)));
+        }
         lines.join("\n")
     }
 }

@@ -1,5 +1,6 @@
 """Times PyTorch on a graphics card: a guided UNet call of SD 1.5 at 512x512 and SDXL at 1024x1024 with random weights,
-and single operations. Prints JSON. `cargo xtask card` puts it beside the program, with diffusers if it was there.
+and single operations. Prints JSON. `cargo xtask card` puts it beside the program, with diffusers and what diffusers needs
+besides PyTorch and NumPy. What the machine has goes first.
 
     python3 peer.py [small]
 """
@@ -7,6 +8,9 @@ and single operations. Prints JSON. `cargo xtask card` puts it beside the progra
 import json
 import sys
 import time
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parent / "python"))
 
 import torch
 
@@ -29,6 +33,9 @@ SDXL = dict(
     addition_time_embed_dim=256,
     projection_class_embeddings_input_dim=2816,
 )
+# The same networks with a tenth of the channels, for a look at this script on a processor.
+THIN = dict(block_out_channels=(32, 64, 128, 128), attention_head_dim=4)
+THIN_XL = dict(block_out_channels=(32, 64, 128), attention_head_dim=(1, 2, 4))
 
 
 def milliseconds(call):
@@ -57,8 +64,9 @@ def unet(name, config, size, rows):
 
     for precision, dtype, tf32 in precisions():
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+        torch.set_default_dtype(dtype)
         with torch.device(DEVICE):
-            net = UNet2DConditionModel(**config).to(dtype).eval()
+            net = UNet2DConditionModel(**config).eval()
         for layout in (torch.contiguous_format, torch.channels_last):
             net = net.to(memory_format=layout)
             side = size // 8
@@ -107,11 +115,13 @@ def operations(rows):
 rows, notes = [], []
 with torch.inference_mode():
     operations(rows)
-try:
-    unet("sd15", SD15, 64 if SMALL else 512, rows)
-    if not SMALL:
-        unet("sdxl", SDXL, 1024, rows)
-except ImportError as error:
-    notes.append(f"no UNet: {error}")
+for name, config, thin, size in [("sd15", SD15, THIN, 512), ("sdxl", SDXL, THIN_XL, 1024)]:
+    try:
+        if SMALL:
+            unet(f"thin {name}", config | thin, size // 8, rows)
+        else:
+            unet(name, config, size, rows)
+    except Exception as error:  # What was measured before counts, whatever fails: a module, memory, a driver.
+        notes.append(f"{name}: {type(error).__name__}: {error}")
 name = torch.cuda.get_device_name() if DEVICE == "cuda" else "CPU"
 print(json.dumps({"torch": torch.__version__, "device": name, "notes": notes, "rows": rows}))

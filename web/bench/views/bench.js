@@ -18,7 +18,7 @@ export function benchView({ bench, run, device }, send) {
     <section class="card" id="bench" aria-labelledby="bench-title" data-testid="bench">
       <h2 id="bench-title" tabindex="-1">${t("bench.title")}</h2>
       <p>${t("bench.says")}</p>
-      <p>
+      <p class="made-actions">
         ${
           running
             ? html`<button class="button" type="button" id="bench-stop" @click=${() => send({ type: "bench/stop" })}>
@@ -75,8 +75,8 @@ function tableView(rows) {
     <table>
       <thead>
         <tr>
-          ${[t("bench.what"), t("bench.median"), t("bench.range"), "GFLOP/s", t("bench.share"), t("bench.verdict")].map(
-            (name, at) => html`<th scope="col" class=${at && at < 5 ? "numeric" : ""}>${name}</th>`,
+          ${[t("bench.what"), t("bench.verdict"), t("bench.share"), t("bench.median"), t("bench.range"), "GFLOP/s"].map(
+            (name, at) => html`<th scope="col" class=${at > 1 ? "numeric" : ""}>${name}</th>`,
           )}
         </tr>
       </thead>
@@ -86,11 +86,11 @@ function tableView(rows) {
           const isRoof = row.group === "roof";
           const rate = row.name.startsWith("copy") ? `${gflops} GB/s` : gflops;
           const found = verdict(row);
-          const cells = [isRoof ? "" : median, isRoof ? "" : `${min} – ${max}`, rate, percent];
+          const cells = [percent, isRoof ? "" : median, isRoof ? "" : `${min} – ${max}`, rate];
           return html`<tr>
             <th scope="row">${row.name}</th>
-            ${cells.map((cell) => html`<td class="numeric">${cell}</td>`)}
             <td>${found ? word("bench", found) : ""}</td>
+            ${cells.map((cell) => html`<td class="numeric">${cell}</td>`)}
           </tr>`;
         })}
       </tbody>
