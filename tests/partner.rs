@@ -8,13 +8,13 @@ use lora_loupe_tests::cases::{case, recipe};
 use lora_loupe_tests::draw::{adapter, draw, latents, with};
 use lora_loupe_tests::mini::{halves, on_cpu, storing};
 use safetensors::Dtype;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
 /// A partner in the same thread.
 struct Other {
-    session: Rc<RefCell<Session>>,
+    session: Rc<Cell<Option<Session>>>,
     adapters: Rc<Vec<LoadedAdapter>>,
     /// Calls that it computed.
     calls: Rc<Cell<usize>>,
@@ -35,7 +35,10 @@ impl Partner for Other {
             let find = |id: &String| adapters.iter().find(|adapter| adapter.id == *id).expect("an adapter");
             let adapters: Vec<&LoadedAdapter> = half.of.adapters.iter().map(|(id, _)| find(id)).collect();
             let on_progress = &mut || if is_cancelled { Err(PipelineError::Cancelled) } else { Ok(()) };
-            session.try_borrow_mut().expect("one half at a time").compute_half(&half, &adapters, on_progress).await
+            let mut other = session.take().expect("one half at a time");
+            let predictions = other.compute_half(&half, &adapters, on_progress).await;
+            session.set(Some(other));
+            predictions
         })
     }
 }
@@ -54,7 +57,7 @@ async fn session() -> (Session, Vec<LoadedAdapter>) {
 async fn shared(fails_from: usize, is_cancelled: bool) -> (Session, Rc<Cell<usize>>) {
     let ((mut first, _), (second, adapters)) = (session().await, session().await);
     let calls = Rc::new(Cell::new(0));
-    let (session, adapters) = (Rc::new(RefCell::new(second)), Rc::new(adapters));
+    let (session, adapters) = (Rc::new(Cell::new(Some(second))), Rc::new(adapters));
     first.partner = Some(Rc::new(Other { session, adapters, calls: calls.clone(), fails_from, is_cancelled }));
     (first, calls)
 }
@@ -78,7 +81,7 @@ fn shared_images_are_those_of_one_session() {
             Recipe { batch: 2, ..plain.clone() },
             // Another text and other strengths during the image.
             Recipe { prompt: prompt.clone(), program, ..plain.clone() },
-            Recipe { prompt: "a ball AND a cube".into(), program, ..plain.clone() },
+            Recipe { prompt: "a ball AND a cube AND a cone".into(), program, ..plain.clone() },
         ] {
             let wanted = latents(&mut alone, &recipe, &with(&all)).await;
             assert_eq!(latents(&mut first, &recipe, &with(&all)).await, wanted, "{}", recipe.prompt);
@@ -117,15 +120,17 @@ fn a_partner_needs_room_for_its_own_weights() {
     pollster::block_on(async {
         let (session, _) = session().await;
         let (model, config) = (&session.model, &session.config);
+        let mut partners = Vec::new();
         for chosen in [WeightChoice::Auto, WeightChoice::F16, WeightChoice::Q8] {
             let storage = WeightStorage::choose(model, config, chosen, None).expect("plans");
             let own = storage.needs.iter().find(|need| need.weights == chosen).expect("a need").bytes;
             let partner = model.partner_memory(&KernelConfig { weights: chosen, ..config.clone() }).expect("plans");
-            // It has no VAE, half of the items, and copies of its weights where the session has them.
-            assert!(own / 4 < partner && partner < own, "{chosen:?}: {partner} beside {own}");
             let leaves_room = |memory| storage.leaves_room_for_partner(model, config, memory).expect("plans");
             assert!(leaves_room(own + partner) && !leaves_room(own + partner - 1), "{chosen:?}");
+            partners.push(partner);
         }
+        // `Auto` keeps copies of what LoRAs change.
+        assert!(partners[0] > partners[1] && partners[1] >= partners[2], "{partners:?}");
         let streamed = WeightStorage::choose(model, config, WeightChoice::Streamed, None).expect("plans");
         assert!(!streamed.leaves_room_for_partner(model, config, u64::MAX).expect("plans"));
     });

@@ -57,7 +57,8 @@ impl WeightStorage {
     ) -> Result<bool, PipelineError> {
         let config = KernelConfig { weights: self.weights, ..config.clone() };
         let own = self.needs.iter().find(|need| need.weights == self.weights).map_or(0, |need| need.bytes);
-        Ok(!config.streams_denoiser() && own + model.partner_memory(&config)? <= memory)
+        let is_possible = own < memory && !config.streams_denoiser();
+        Ok(is_possible && own + model.partner_memory(&config)? <= memory)
     }
 }
 

@@ -244,11 +244,9 @@ impl Engine {
         let storage = WeightStorage::choose(&model, &config, chosen, memory).map_err(refused)?;
         let config = KernelConfig { weights: storage.weights, ..config };
         let fingerprint = model.checkpoint.fingerprint(Component::Unet).await.map_err(|error| refused(error.into()))?;
-        let partner = self.partner.borrow().clone().filter(|_| self.on_cpu.get());
-        let partner = match storage.leaves_room_for_partner(&model, &config, self.memory_of_two.get()) {
-            Ok(true) => partner,
-            other => other.map(|_| None).map_err(refused)?,
-        };
+        let memory = if self.on_cpu.get() { self.memory_of_two.get() } else { 0 };
+        let has_room = storage.leaves_room_for_partner(&model, &config, memory).map_err(refused)?;
+        let partner = self.partner.borrow().clone().filter(|_| has_room);
         let info = ModelInfo::of(&model, storage, fingerprint, if partner.is_some() { 2 } else { 1 });
         let mut session = Session::new(device, config, model);
         session.tuning_enabled = self.tuning_enabled.clone();
