@@ -109,8 +109,8 @@ fn a_cancelled_half_cancels_the_image() {
     pollster::block_on(async {
         let (mut first, _) = shared(usize::MAX, true).await;
         let recipe = recipe(&case("ddim"));
-        let result = first.generate(&recipe, &GenerateInputs::default(), &mut |_| ControlFlow::Continue(()));
-        assert!(matches!(result.await, Err(PipelineError::Cancelled)));
+        let result = first.generate(&recipe, &GenerateInputs::default(), &mut |_| ControlFlow::Continue(())).await;
+        assert!(matches!(result, Err(PipelineError::Cancelled)));
         assert!(first.partner.is_some());
     });
 }
