@@ -62,7 +62,7 @@ export class Second {
 
   #start() {
     script ??= ownScript();
-    const bridge = new Bridge(() => new Worker(script, { type: "module" }));
+    const bridge = new Bridge(() => new Worker(script, { type: "module", name: "second" }));
     for (const [sha256, place] of files) this.#tell(bridge, "remember", { sha256, place }, [place]);
     if (this.model) this.#tell(bridge, this.model.call, this.model.args, this.model.places);
     return bridge;
