@@ -28,6 +28,7 @@ mod masked_area;
 mod merge;
 mod native_size;
 mod networks;
+mod partner;
 mod pickles;
 mod precision;
 mod prompts;

@@ -34,7 +34,7 @@ export function modelPlace(state) {
   const { base, device } = state;
   const weights = base.chosen === "demo" ? "auto" : device.weights;
   const memory = base.chosen === "demo" ? undefined : device.info?.memory.bytes;
-  return { device: deviceOf(state), weights, memory };
+  return { device: deviceOf(state), weights, memory, memoryOfTwo: device.info?.memoryOfTwo };
 }
 
 /** What decides an image besides its recipe. @param {State} state */

@@ -97,6 +97,8 @@ export type DeviceInfo = {
   gpu: { adapter: string; software: boolean } | null;
   reason: string | null;
   memory: DeviceMemory;
+  /** Of a processor, what two workers may take together; undefined for one worker. */
+  memoryOfTwo?: number;
 };
 
 /** The choice of the device. */

@@ -1,7 +1,7 @@
 /** The base model in the state: its parts, and what happens to a model that does not open. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { cardMemory } from '../../web/device/memory.js';
+import { cardMemory, memoryOfTwoWorkers } from '../../web/device/memory.js';
 import { reduceDevice } from '../../web/device/state.js';
 import { reduceBase } from '../../web/generate/base-state.js';
 import { remember, saidOf } from '../../web/generate/known-models.js';
@@ -107,4 +107,10 @@ test('the memory of a card that shares the computer’s is half of it, of others
     ['', ''],
   ])
     assert.deepEqual(card(vendor, architecture, 32), { bytes: 6 * GIB, from: 'nothing' });
+});
+
+test('two workers may take half of the computer’s memory, and need two cores', () => {
+  assert.equal(memoryOfTwoWorkers({ cores: 2, gigabytes: 16 }), 8 * GIB);
+  assert.equal(memoryOfTwoWorkers({ cores: 8, gigabytes: undefined }), 4 * GIB);
+  assert.equal(memoryOfTwoWorkers({ cores: 1, gigabytes: 16 }), undefined);
 });

@@ -2,15 +2,18 @@
 
 import { asError } from "../core/errors.js";
 import { debounced } from "../core/debounced.js";
-import { PROCESSOR_MEMORY, cardMemory } from "./memory.js";
+import { PROCESSOR_MEMORY, cardMemory, memoryOfTwoWorkers } from "./memory.js";
 import { deviceOf, modelKey, plainRecipe, seeded } from "../recipe.js";
 import { t } from "../words.js";
-import { gigabytes, graphicsCard } from "../world.js";
+import { cores, gigabytes, graphicsCard } from "../world.js";
 
 /** @typedef {import("../types.d.ts").State} State */
 
 /** @param {string | null} reason @returns {import("../types.d.ts").DeviceInfo} */
-const onProcessor = (reason) => ({ gpu: null, reason, memory: PROCESSOR_MEMORY });
+const onProcessor = (reason) => ({
+  ...{ gpu: null, reason, memory: PROCESSOR_MEMORY },
+  memoryOfTwo: memoryOfTwoWorkers({ cores: cores(), gigabytes: gigabytes() }),
+});
 
 /** @param {GPUAdapter} card */
 function memoryOf({ info: { vendor, architecture }, limits: { maxBufferSize } }) {

@@ -30,3 +30,13 @@ export function cardMemory({ vendor, architecture, maxBufferSize, gigabytes }) {
   if (isShared && gigabytes) return { bytes: Math.max((gigabytes * GIB) / 2, maxBufferSize), from: "computer" };
   return { bytes: Math.max(isShared ? USUAL_SHARED : USUAL_CARD, maxBufferSize), from: "nothing" };
 }
+
+/**
+ * What two workers may take of a computer's memory: half of it; nothing where the second one would have no core.
+ * @param {{ cores: number, gigabytes?: number }} computer
+ * @returns {number | undefined}
+ */
+export function memoryOfTwoWorkers({ cores, gigabytes }) {
+  if (cores < 2) return undefined;
+  return gigabytes ? (gigabytes * GIB) / 2 : USUAL_SHARED;
+}

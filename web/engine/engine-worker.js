@@ -2,6 +2,7 @@
 
 import init, { Engine } from "../../pkg/engine.js";
 import { compileInBackground } from "./pipelines.js";
+import { Second } from "./second.js";
 import { found, serve } from "./serve.js";
 import { askForSubgroups } from "./subgroups.js";
 import { load, save } from "./tuned.js";
@@ -11,25 +12,35 @@ import { load, save } from "./tuned.js";
 askForSubgroups();
 compileInBackground();
 
+/** The second worker of the open model. */
+let second = new Second();
+
 /** @typedef {(engine: Engine, args: any, onProgress: (progress: Progress) => void) => any} Call */
 
 /** @type {Record<import("./protocol.js").EngineCall, Call>} */
 const calls = {
-  remember: (engine, { sha256, place }) => engine.remember(sha256, found(place)),
-  openModel: async (engine, { on, name, files }) => {
-    await choose(engine, on);
-    return engine.open_model(name, files.map(found));
+  remember: (engine, { sha256, place }) => {
+    second.remember(sha256, place);
+    return engine.remember(sha256, found(place));
   },
-  openCheckpoint: async (engine, { on, name, places, merges }) => {
-    await choose(engine, on);
-    return engine.open_checkpoint(name, places.map(found), merges);
-  },
+  openModel: (engine, args) =>
+    opened(engine, { call: "openModel", args, places: args.files }, () =>
+      engine.open_model(args.name, args.files.map(found)),
+    ),
+  openCheckpoint: (engine, args) =>
+    opened(engine, { call: "openCheckpoint", args, places: args.places }, () =>
+      engine.open_checkpoint(args.name, args.places.map(found), args.merges),
+    ),
+  computeHalf: (engine, { half }) => inTurn(() => engine.compute_half(half)),
   estimate: (engine, { recipe }) => engine.estimate(recipe),
   generate: drawn,
   enlarge: (engine, { recipe, sha256, rgba, width }, onProgress) =>
     engine.enlarge(recipe, sha256, rgba, width, onProgress),
   findTriggers: (engine, { sha256, hints, top }, onProgress) => engine.find_triggers(sha256, hints, top, onProgress),
-  cancel: (engine) => engine.cancel(),
+  cancel: (engine) => {
+    engine.cancel();
+    second.cancel();
+  },
   skipTuning: (engine) => engine.skip_tuning(),
   countTokens: (engine, { prompt, program, steps }) => engine.count_tokens(prompt, program, steps),
   styleNames: (engine, { csv }) => engine.style_names(csv),
@@ -42,10 +53,35 @@ const calls = {
   benchCase: async (engine, { full, name }) => (await engine.bench_case(full, name, false, false)).row,
 };
 
-/** @param {Engine} engine @param {import("./protocol.js").ModelPlace} on */
-async function choose(engine, { device, weights, memory }) {
-  engine.choose_weights(weights, memory);
-  await engine.choose_device(device);
+/**
+ * Opens a model where its call says, and with it that of the second worker, if there is room for one.
+ * @param {Engine} engine
+ * @param {{ call: string, args: { on: import("./protocol.js").ModelPlace }, places: any[] }} asked
+ * @param {() => Promise<import("./types.d.ts").ModelInfo>} open
+ */
+function opened(engine, { call, args, places }, open) {
+  const { device, weights, memory, memoryOfTwo } = args.on;
+  return inTurn(async () => {
+    const next = new Second();
+    engine.use_partner((/** @type {unknown} */ half) => next.ask(half));
+    engine.choose_weights(weights, memory, memoryOfTwo);
+    await engine.choose_device(device);
+    const model = await open();
+    second.end();
+    second = next;
+    next.model = { call, args: { ...args, on: { device, weights: model.storage.weights } }, places };
+    return model;
+  });
+}
+
+/** The last call that waits for those before it. @type {Promise<unknown>} */
+let last = Promise.resolve();
+
+/** @template T @param {() => Promise<T>} work @returns {Promise<T>} */
+function inTurn(work) {
+  const done = last.then(work);
+  last = done.catch(() => {});
+  return done;
 }
 
 /** What was last kept of the graphics card; null until it was looked for. @type {string | null} */

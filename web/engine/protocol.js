@@ -7,8 +7,8 @@
  */
 
 /**
- * @typedef {"remember" | "openModel" | "openCheckpoint" | "estimate" | "generate" | "enlarge" | "findTriggers" |
- * "cancel" | "skipTuning" | "countTokens" | "styleNames" | "applyStyles" |
+ * @typedef {"remember" | "openModel" | "openCheckpoint" | "computeHalf" | "estimate" | "generate" | "enlarge" |
+ * "findTriggers" | "cancel" | "skipTuning" | "countTokens" | "styleNames" | "applyStyles" |
  * "fillTemplate" | "readImage" | "gpu" | "benchNames" | "benchRoof" | "benchCase"} EngineCall
  */
 
@@ -22,8 +22,10 @@
 
 /**
  * Where a model is opened, and how its weights are stored: `auto` chooses by the bytes that the device is likely to
- * have.
- * @typedef {{ device: "gpu" | "cpu", weights: import("./types.d.ts").WeightChoice, memory?: number }} ModelPlace
+ * have. On a processor, a second worker computes half of each guided call if both fit `memoryOfTwo` bytes.
+ * @typedef {{
+ *   device: "gpu" | "cpu", weights: import("./types.d.ts").WeightChoice, memory?: number, memoryOfTwo?: number,
+ * }} ModelPlace
  */
 
 /**

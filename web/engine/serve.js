@@ -9,6 +9,9 @@ const scope = /** @type {DedicatedWorkerGlobalScope} */ (/** @type {unknown} */ 
 /** Addresses -> what reads their bytes. @type {Map<string, import("./reader.js").Reader>} */
 const readers = new Map();
 
+/** What reads the bytes at an address. @param {string} address */
+export const readerAt = (address) => readers.get(address);
+
 /** A place as the modules take it. @param {import("./protocol.js").Place} place */
 export function found(place) {
   return "address" in place ? { ...place, read: readers.get(place.address) } : place;

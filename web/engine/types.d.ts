@@ -2066,6 +2066,10 @@ fresh: Array<string>,
  */
 storage: WeightStorage, 
 /**
+ * Workers that share a call with guidance: 2 on a processor with room for both.
+ */
+workers: number, 
+/**
  * Hash by which the denoiser's files are recognized.
  */
 fingerprint: string, };

@@ -577,6 +577,7 @@ export default {
   "device.on_cpu": "Auf dem Prozessor berechnet.",
   "device.on_cpu_because": "Auf dem Prozessor berechnet, weil hier keine Grafikkarte benutzt werden kann ({reason}).",
   "device.takes": "Etwa {time} je Bild auf diesem Prozessor.",
+  "device.two_workers": "Zwei Worker teilen sich jeden Schritt mit CFG.",
   "device.small": "Erst klein probieren: {width} × {height}, {steps} Schritte",
   "weights.label": "Gewichte",
   "weights.auto": "Automatisch",

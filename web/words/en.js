@@ -576,6 +576,7 @@ export default {
   "device.on_cpu": "Computed on the processor.",
   "device.on_cpu_because": "Computed on the processor, because no graphics card can be used here ({reason}).",
   "device.takes": "About {time} per image on this processor.",
+  "device.two_workers": "Two workers share each step with guidance.",
   "device.small": "Try small first: {width} × {height}, {steps} steps",
   "weights.label": "Weights",
   "weights.auto": "Automatic",

@@ -577,6 +577,7 @@ export default {
   "device.on_cpu": "在处理器上计算。",
   "device.on_cpu_because": "在处理器上计算，因为此处无法使用显卡（{reason}）。",
   "device.takes": "在此处理器上每张图约需 {time}。",
+  "device.two_workers": "每个带引导的步骤由两个 Worker 分担。",
   "device.small": "先试小图：{width} × {height}，{steps} 步",
   "weights.label": "权重",
   "weights.auto": "自动",

@@ -2,6 +2,7 @@
 
 use super::encode_prompts::EncodedPrompts;
 use super::error::PipelineError;
+use super::half::Input;
 use super::latents::Latents;
 use super::plans::Runners;
 use super::progress::{Report, Stage};
@@ -22,11 +23,16 @@ impl Session {
         needs_pixels: bool,
         report: Report<'_>,
     ) -> Result<Vec<f32>, PipelineError> {
+        let strengths = request.strengths(latents.relative_call(), latents.calls());
+        let partner = self.prepare_partner(request.shape, &strengths);
         let prompts = self.encode_all_prompts(request, latents, report).await?;
         let runners = self.prepare(request.shape, report).await?;
         self.apply_adapters(request, latents, &[Component::Unet], report).await?;
         if request.preview && self.previewer.is_none() {
             self.previewer = Some(self.make_previewer().await?);
+        }
+        if let Some(prepared) = partner {
+            prepared.await.map_err(PipelineError::of_partner)?;
         }
         self.denoise(&runners, request, latents, &prompts, report).await?;
         if !needs_pixels {
@@ -61,7 +67,7 @@ impl Session {
     ) -> Result<(), PipelineError> {
         let checkpoint = &self.model.checkpoint;
         if !self.config.saves_memory() {
-            return Ok(self.weights.apply(&self.device, &self.config, checkpoint, adapters).await?);
+            return Ok(self.weights.apply(&self.device, &self.config, checkpoint, adapters, None).await?);
         }
         if self.config.streams_denoiser() && components.contains(&Component::Unet) {
             // Each call folds them into the weights that it reads.
@@ -104,6 +110,7 @@ impl Session {
         }
         let copies = shape.items() / shape.images;
         let mut strengths = request.strengths(latents.relative_call(), latents.calls());
+        let mut texts: Vec<Input> = Vec::new();
         while !latents.is_done() {
             let (call, first) = (latents.next_call, latents.first_call);
             let calls = latents.sampler.timesteps().len();
@@ -120,32 +127,28 @@ impl Session {
             let segment = request.script.segment_at(call - first);
             if latents.bound_segment.as_ref() != Some(&segment) {
                 let items = prompts.items(request, &segment);
-                for (name, values) in &self.model.spec.conditioning(shape, &items).inputs {
-                    runners.texts.set(name, values)?;
+                let inputs = self.model.spec.conditioning(shape, &items).inputs;
+                texts = inputs.into_iter().map(|(name, values)| (name.into(), values)).collect();
+                for (name, values) in &texts {
+                    runners.texts.set(name, runners.own(values))?;
                 }
                 let context = RunContext { runners, adapters: &strengths, on_progress };
                 self.run(&runners.texts, context).await?;
                 latents.bound_segment = Some(segment);
             }
             let input = latents.input();
-            runners.denoiser.set("sample", &latents.sample(&input, shape.images).repeat(copies))?;
             let timestep = latents.sampler.timesteps()[call];
-            for (name, item) in self.model.spec.call_inputs(timestep, recipe.guidance) {
-                runners.denoiser.set(name, &item.repeat(shape.items()))?;
-            }
+            let inputs = self.model.spec.call_inputs(timestep, recipe.guidance).into_iter();
+            let mut inputs: Vec<Input> = inputs.map(|(name, item)| (name.into(), item.repeat(shape.items()))).collect();
+            inputs.push(("sample".into(), latents.sample(&input, shape.images).repeat(copies)));
             let context = RunContext { runners, adapters: &strengths, on_progress };
-            let predictions = self.compute(&runners.denoiser, "noise", context).await?;
+            let predictions = self.predict(&texts, &inputs, context).await?;
             if predictions.iter().any(|value| !value.is_finite()) {
                 if runners.denoiser.uses_f16_math() {
                     return Err(PipelineError::F16Overflow);
                 }
-                let mut layer = None;
-                for denoiser in [&runners.texts, &runners.denoiser] {
-                    let context = RunContext { runners, adapters: &strengths, on_progress };
-                    if layer.is_none() {
-                        layer = self.find_non_finite(denoiser, context).await?;
-                    }
-                }
+                let context = RunContext { runners, adapters: &strengths, on_progress };
+                let layer = self.first_non_finite(context).await?;
                 return Err(request.not_finite(layer, sentence!("image.unet"), Some((call + 1, calls))));
             }
             let is_guided = latents.is_guided(recipe);
@@ -158,6 +161,19 @@ impl Session {
             latents.step(Outputs { guided: &predicted, negative });
         }
         Ok(())
+    }
+
+    /// Finds the first layer of both parts of the denoiser whose output contains NaN or infinity; not among a partner's.
+    async fn first_non_finite(&mut self, context: RunContext<'_>) -> Result<Option<String>, PipelineError> {
+        let RunContext { runners, adapters, on_progress } = context;
+        for denoiser in [&runners.texts, &runners.denoiser] {
+            let context = RunContext { runners, adapters, on_progress };
+            let found = self.find_non_finite(denoiser, context).await?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
     }
 
     /// Encodes the masked image for an inpainting model: gray without a mask, as if all of it were masked.

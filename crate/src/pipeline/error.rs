@@ -43,6 +43,9 @@ pub enum PipelineError {
     /// NaN or infinity from f16 math; generation continues without it.
     #[error("a value overflowed f16")]
     F16Overflow,
+    /// A partner that fails; generation continues without it.
+    #[error("the second worker failed: {0}")]
+    Partner(String),
     /// A config.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -101,6 +104,14 @@ impl PipelineError {
             None => network,
         };
         PipelineError::NotFinite(Box::new(sentence!("image.not_finite", when = when, place = place, hint = hint)))
+    }
+
+    /// Returns the error of a half that a partner computes.
+    pub(super) fn of_partner(self) -> PipelineError {
+        match self {
+            PipelineError::Cancelled | PipelineError::Partner(_) => self,
+            error => PipelineError::Partner(error.to_string()),
+        }
     }
 
     /// Returns whether the device was lost; opening it again may succeed.

@@ -218,6 +218,11 @@ impl Session {
                     self.runners = None;
                     latents.bound_segment = None;
                 }
+                Err(PipelineError::Partner(_)) => {
+                    self.partner = None;
+                    self.runners = None;
+                    latents.bound_segment = None;
+                }
                 other => break other?,
             }
         };

@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 pub struct Runners {
     /// Shape that they are planned for.
     pub shape: Shape,
+    /// Batch size of the denoiser here: all items, or half of them.
+    pub items: usize,
     /// Their temporaries.
     pub arena: device::Arena,
     /// The denoiser's timestep-independent part, which runs once per prompt: keys and values of cross-attention.
@@ -25,6 +27,18 @@ pub struct Runners {
     pub decoder: device::Runner,
     /// The VAE's encoder, for a batch of one; only in image-to-image runs.
     pub encoder: Option<device::Runner>,
+}
+
+impl Runners {
+    /// Returns whether another session computes half of the items.
+    pub(super) fn is_half(&self) -> bool {
+        self.items < self.shape.items()
+    }
+
+    /// Returns the values of the items that are computed here, the first ones.
+    pub(super) fn own<'a>(&self, values: &'a [f32]) -> &'a [f32] {
+        &values[..values.len() / self.shape.items() * self.items]
+    }
 }
 
 /// Plans of everything after the text encoders.
@@ -42,8 +56,18 @@ pub struct ImagePlans {
 impl ImagePlans {
     /// Plans an image of this shape.
     pub fn new(model: &Model, shape: Shape, config: &KernelConfig) -> Result<ImagePlans, PipelineError> {
+        ImagePlans::with_items(model, shape, shape.items(), config)
+    }
+
+    /// Plans an image of this shape, with the denoiser for this number of its items.
+    pub(super) fn with_items(
+        model: &Model,
+        shape: Shape,
+        items: usize,
+        config: &KernelConfig,
+    ) -> Result<ImagePlans, PipelineError> {
         let Shape { height, width, chunks, .. } = shape;
-        let denoiser = model.spec.denoiser(shape.items(), height, width, chunks * model.spec.chunk_len())?;
+        let denoiser = model.spec.denoiser(items, height, width, chunks * model.spec.chunk_len())?;
         let (texts, denoiser) = calls(denoiser, model.spec.varying(), config.style);
         let decoder = decoder(model, 1, height, width, config)?.fuse_epilogues();
         let pixels = model.spec.latents().pixels;
@@ -152,7 +176,11 @@ pub struct MemoryRequirements {
 impl MemoryRequirements {
     /// Returns the requirements of several plans together: shared weights count once, temporaries share an
     /// arena.
-    fn of(model: &Model, plans: &[&Plan], config: &KernelConfig) -> Result<MemoryRequirements, PipelineError> {
+    pub(super) fn of(
+        model: &Model,
+        plans: &[&Plan],
+        config: &KernelConfig,
+    ) -> Result<MemoryRequirements, PipelineError> {
         let mut weights = BTreeMap::new();
         for plan in plans {
             weights.extend(model.checkpoint.resident_bytes(plan, config)?);

@@ -75,12 +75,14 @@ impl Session {
     /// Returns the runners for this shape, except those of the text encoders, with their weights loaded. Reuses
     /// existing ones.
     pub(super) async fn prepare(&mut self, shape: Shape, report: Report<'_>) -> Result<Rc<Runners>, PipelineError> {
-        if let Some(runners) = self.runners.as_ref().filter(|runners| runners.shape == shape) {
+        let items = if self.is_shared(shape) { shape.items() / 2 } else { shape.items() };
+        if let Some(runners) = self.runners.as_ref().filter(|runners| (runners.shape, runners.items) == (shape, items))
+        {
             return Ok(runners.clone());
         }
         // Free the old shape's buffers before allocating new ones.
         self.runners = None;
-        let plans = ImagePlans::new(&self.model, shape, &self.config)?;
+        let plans = ImagePlans::with_items(&self.model, shape, items, &self.config)?;
         self.tune(&plans.list(), report).await?;
         self.load(&plans.resident(&self.config), report).await?;
         let arena = Arena::new(&self.device, &self.config, &plans.list()).await?;
@@ -91,6 +93,7 @@ impl Session {
         let resident = |name: &str| self.weights.get(name).or_else(|| texts.output(name));
         let runners = Runners {
             shape,
+            items,
             denoiser: self.denoiser_runner(&plans.denoiser, &resident, &arena).await?,
             decoder: compile(&plans.decoder).await?,
             encoder: match &plans.encoder {

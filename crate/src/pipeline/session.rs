@@ -1,6 +1,7 @@
 //! A session: a device, a model and everything that is kept between images.
 
 use super::error::PipelineError;
+use super::half::{HalfRunners, Partner};
 use super::model::Model;
 use super::plans::Runners;
 use super::preview::Previewer;
@@ -22,8 +23,12 @@ pub struct Session {
     pub tuning_enabled: Rc<Cell<bool>>,
     /// The base model.
     pub model: Model,
+    /// Another session with the same model and weights, which computes half of the denoiser's batches.
+    pub partner: Option<Rc<dyn Partner>>,
     pub(super) weights: Weights,
     pub(super) runners: Option<Rc<Runners>>,
+    /// As the partner of another session.
+    pub(super) half: Option<HalfRunners>,
     pub(super) prompt_cache: Vec<(String, Rc<EncodedPrompt>)>,
     pub(super) previewer: Option<Previewer>,
 }
@@ -36,8 +41,10 @@ impl Session {
             config,
             tuning_enabled: Rc::default(),
             model,
+            partner: None,
             weights: Weights::default(),
             runners: None,
+            half: None,
             prompt_cache: Vec::new(),
             previewer: None,
         }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Everything that the plans of an image depend on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Shape {
     /// Batch size.
     pub images: usize,

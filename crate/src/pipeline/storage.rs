@@ -2,7 +2,7 @@
 
 use super::error::PipelineError;
 use super::model::Model;
-use super::plans::ImagePlans;
+use super::plans::{ImagePlans, MemoryRequirements};
 use crate::gpu::{KernelConfig, WeightChoice};
 use serde::Serialize;
 use ts_rs::TS;
@@ -47,17 +47,44 @@ impl WeightStorage {
     }
 }
 
+impl WeightStorage {
+    /// Returns whether a partner with the same weights has room beside the session in `memory` bytes for both.
+    pub fn leaves_room_for_partner(
+        &self,
+        model: &Model,
+        config: &KernelConfig,
+        memory: u64,
+    ) -> Result<bool, PipelineError> {
+        let config = KernelConfig { weights: self.weights, ..config.clone() };
+        let own = self.needs.iter().find(|need| need.weights == self.weights).map_or(0, |need| need.bytes);
+        let is_possible = own < memory && !config.streams_denoiser();
+        Ok(is_possible && own + model.partner_memory(&config)? <= memory)
+    }
+}
+
 impl Model {
+    /// Returns the memory of a partner for an image as [`StorageNeed::bytes`] counts it.
+    pub fn partner_memory(&self, config: &KernelConfig) -> Result<u64, PipelineError> {
+        let shape = self.native_shape();
+        let plans = ImagePlans::with_items(self, shape, shape.items() / 2, config)?;
+        let need = MemoryRequirements::of(self, &[&plans.texts, &plans.denoiser], config)?;
+        Ok(need.total() + self.copies(&plans, config)?)
+    }
+
+    /// Returns the memory of copies of all the denoiser's weights, if there are any.
+    fn copies(&self, plans: &ImagePlans, config: &KernelConfig) -> Result<u64, PipelineError> {
+        if config.saves_memory() {
+            return Ok(0);
+        }
+        let mut copies = self.checkpoint.resident_bytes(&plans.texts, config)?;
+        copies.extend(self.checkpoint.resident_bytes(&plans.denoiser, config)?);
+        Ok(copies.values().sum())
+    }
+
     /// Returns the memory of an image as [`StorageNeed::bytes`] counts it.
     fn native_memory(&self, config: &KernelConfig) -> Result<u64, PipelineError> {
         let shape = self.native_shape();
         let need = self.memory_need(shape, config, &[])?;
-        if config.saves_memory() {
-            return Ok(need.total());
-        }
-        let ImagePlans { texts, denoiser, .. } = ImagePlans::new(self, shape, config)?;
-        let mut copies = self.checkpoint.resident_bytes(&texts, config)?;
-        copies.extend(self.checkpoint.resident_bytes(&denoiser, config)?);
-        Ok(need.total() + copies.values().sum::<u64>())
+        Ok(need.total() + self.copies(&ImagePlans::new(self, shape, config)?, config)?)
     }
 }

@@ -23,8 +23,8 @@ pub struct BenchResult {
 }
 
 impl Session {
-    /// Returns the floating-point operations of the calls of a recipe's images. The second pass of hires fix is not
-    /// counted, nor are further chunks of long prompts.
+    /// Returns the floating-point operations of the calls of a recipe's images, without those of a partner. The second
+    /// pass of hires fix is not counted, nor are further chunks of long prompts.
     pub fn flops(&self, recipe: &Recipe) -> Result<u64, PipelineError> {
         let pixels = self.model.size_multiple();
         let shape = Shape {
@@ -41,7 +41,8 @@ impl Session {
         let share = recipe.denoise.unwrap_or(1.0).clamp(0.0, 1.0);
         let steps = to_count((recipe.steps as f64 * share).ceil());
         let calls = steps * recipe.sampler.calls_per_step() as u64;
-        Ok((plans.denoiser.flops() * calls + plans.decoder.flops()) * recipe.batch as u64)
+        let workers = if self.is_shared(shape) { 2 } else { 1 };
+        Ok((plans.denoiser.flops() * calls / workers + plans.decoder.flops()) * recipe.batch as u64)
     }
 
     /// Times UNet calls in the shape of the last image; `None` before the first, and if their weights are streamed.

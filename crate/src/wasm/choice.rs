@@ -21,8 +21,15 @@ impl Engine {
     }
 
     /// Chooses the storage of the weights of models that are opened from now on: `auto`, by the bytes that the device is
-    /// likely to have (no limit without), `f16`, `q8`, `q4` or `streamed`.
-    pub fn choose_weights(&self, choice: JsValue, memory: Option<f64>) -> Result<(), JsValue> {
+    /// likely to have (no limit without), `f16`, `q8`, `q4` or `streamed`. `memory_of_two`: bytes that this worker and a
+    /// second one may take together on the CPU; no second one without.
+    pub fn choose_weights(
+        &self,
+        choice: JsValue,
+        memory: Option<f64>,
+        memory_of_two: Option<f64>,
+    ) -> Result<(), JsValue> {
+        self.memory_of_two.set(memory_of_two.map_or(0, to_count));
         self.chosen_weights.set((from_js("the choice of weights", choice)?, memory.map(to_count)));
         Ok(())
     }

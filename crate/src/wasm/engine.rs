@@ -2,13 +2,14 @@
 
 use super::convert::{failure, from_js, refused, to_js};
 use super::device::Device;
+use super::partner::SecondWorker;
 use super::sources::Place;
 use super::types::{GeneratedInfo, ModelInfo, PreviewInfo, ProgressInfo};
 use crate::formats::ByteSource;
 use crate::gpu::{KernelConfig, RooflinePeak, Tuning, WeightChoice};
 use crate::model::Component;
 use crate::pipeline::{
-    Channels, DecodedImage, Embedding, Enlarger, Folder, GenerateInputs, GeneratedImages, MaskedArea, Model,
+    Channels, DecodedImage, Embedding, Enlarger, Folder, GenerateInputs, GeneratedImages, MaskedArea, Model, Partner,
     PipelineError, Preview, Progress, Recipe, RecipeDraft, Session, Stage, Tiling, UpscalerFile, WeightStorage,
     denoise_seconds_left, encode_png, is_named, read_image,
 };
@@ -45,6 +46,9 @@ pub struct Engine {
     pub(super) on_cpu: Cell<bool>,
     /// Chosen storage of weights, and the bytes that the device is likely to have for images.
     pub(super) chosen_weights: Cell<(WeightChoice, Option<u64>)>,
+    /// Bytes that this engine and a partner's may take together on the CPU; 0 for no partner.
+    pub(super) memory_of_two: Cell<u64>,
+    pub(super) partner: RefCell<Option<Rc<SecondWorker>>>,
     /// Floating-point operations per second of the CPU, once measured.
     pub(super) cpu_speed: Cell<Option<f64>>,
     /// Whether untuned kernels are tuned before the first image.
@@ -240,9 +244,13 @@ impl Engine {
         let storage = WeightStorage::choose(&model, &config, chosen, memory).map_err(refused)?;
         let config = KernelConfig { weights: storage.weights, ..config };
         let fingerprint = model.checkpoint.fingerprint(Component::Unet).await.map_err(|error| refused(error.into()))?;
-        let info = ModelInfo::of(&model, storage, fingerprint);
+        let memory = if self.on_cpu.get() { self.memory_of_two.get() } else { 0 };
+        let has_room = storage.leaves_room_for_partner(&model, &config, memory).map_err(refused)?;
+        let partner = self.partner.borrow().clone().filter(|_| has_room);
+        let info = ModelInfo::of(&model, storage, fingerprint, if partner.is_some() { 2 } else { 1 });
         let mut session = Session::new(device, config, model);
         session.tuning_enabled = self.tuning_enabled.clone();
+        session.partner = partner.map(|partner| partner as Rc<dyn Partner>);
         wasm_bindgen_futures::spawn_local(session.warm_up());
         self.models_opened.set(self.models_opened.get() + 1);
         *self.opened.borrow_mut() = Some(Opened {

@@ -24,6 +24,8 @@ mod inspector;
 #[cfg(all(target_os = "unknown", feature = "inspector"))]
 mod numbers;
 #[cfg(all(target_os = "unknown", feature = "engine"))]
+mod partner;
+#[cfg(all(target_os = "unknown", feature = "engine"))]
 mod probe;
 #[cfg(all(target_os = "unknown", any(feature = "inspector", feature = "report")))]
 mod progress;

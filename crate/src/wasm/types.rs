@@ -57,13 +57,15 @@ pub struct ModelInfo {
     pub fresh: Vec<String>,
     /// How its weights are stored.
     pub storage: WeightStorage,
+    /// Workers that share a call with guidance: 2 on a processor with room for both.
+    pub workers: u32,
     /// Hash by which the denoiser's files are recognized.
     pub fingerprint: String,
 }
 
 impl ModelInfo {
     /// Describes a model with weights that are stored like this.
-    pub fn of(model: &Model, storage: WeightStorage, fingerprint: String) -> ModelInfo {
+    pub fn of(model: &Model, storage: WeightStorage, fingerprint: String, workers: u32) -> ModelInfo {
         let names = |predicate: fn(SamplerKind) -> bool| {
             SamplerKind::ALL.into_iter().filter(|kind| predicate(*kind)).map(|kind| kind.name().into()).collect()
         };
@@ -81,6 +83,7 @@ impl ModelInfo {
             spaced: names(SamplerKind::has_sigma_spacing),
             fresh: names(SamplerKind::has_eta),
             storage,
+            workers,
             fingerprint,
         }
     }

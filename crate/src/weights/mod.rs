@@ -22,6 +22,7 @@ use crate::model::{Component, Module};
 use crate::num::numel;
 use crate::plan::{Layout, Plan, PlanError};
 use folds::{FoldPlan, PRISTINE, changes, prefix};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
 /// Error from loading weights or applying adapters.
@@ -105,7 +106,7 @@ impl LoadedAdapter {
 }
 
 /// Strength of an adapter.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Strength {
     /// Strength for the UNet.
     pub unet: f32,
@@ -219,13 +220,15 @@ impl Weights {
     }
 
     /// Sets the tensors to W + Σ strength·ΔW. If only strengths change, this runs the folds once; other adapters are
-    /// also uploaded. Not for a configuration that saves memory.
+    /// also uploaded. Only those of a component change, if one is named: the others need not be in memory. Not for a
+    /// configuration that saves memory.
     pub async fn apply(
         &mut self,
         device: &Device,
         config: &KernelConfig,
         checkpoint: &Checkpoint,
         adapters: &[(&LoadedAdapter, Strength)],
+        only: Option<Component>,
     ) -> Result<(), WeightsError> {
         let ids: Vec<String> = adapters.iter().map(|(adapter, _)| adapter.id.clone()).collect();
         let strengths: Vec<Strength> = adapters.iter().map(|(_, strength)| strength.clone()).collect();
@@ -236,7 +239,7 @@ impl Weights {
                 self.pristine.clear();
                 return Ok(());
             }
-            let folds = self.prepare(device, config, checkpoint, &adapters, ids).await?;
+            let folds = self.prepare(device, config, checkpoint, &adapters, (ids, only)).await?;
             self.folds = Some(folds);
         }
         if let Some(folds) = &mut self.folds
@@ -300,13 +303,16 @@ impl Weights {
         config: &KernelConfig,
         checkpoint: &Checkpoint,
         adapters: &[&LoadedAdapter],
-        ids: Vec<String>,
+        (ids, only): (Vec<String>, Option<Component>),
     ) -> Result<Folds, WeightsError> {
+        let is_wanted = |delta: &Delta| only.is_none_or(|only| only == delta.component);
+        let mut changes = changes(adapters)?;
+        changes.retain(|_, deltas| deltas.iter().all(|(_, delta)| is_wanted(delta)));
         let stored = |name: &str| self.tensors.get(name).map(|tensor| tensor.storage().into());
-        let FoldPlan { plan, scalars } = FoldPlan::new(checkpoint, adapters, &changes(adapters)?, &stored)?;
+        let FoldPlan { plan, scalars } = FoldPlan::new(checkpoint, adapters, &changes, &stored)?;
         let mut factors = HashMap::new();
         for (index, loaded) in adapters.iter().enumerate() {
-            for delta in &loaded.adapter.deltas {
+            for delta in loaded.adapter.deltas.iter().filter(|delta| is_wanted(delta)) {
                 for (name, data) in read_factors(loaded, index, delta).await? {
                     let tensor = device.upload(&name, &data).await?;
                     factors.insert(name, tensor);

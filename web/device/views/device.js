@@ -64,6 +64,7 @@ export function estimateView(state, send) {
     small.width * small.height * small.steps < form.width * form.height * form.steps;
   return html`<p class="fine" data-testid="estimate">
     ${t("device.takes", { time: formatSeconds(Math.max(1, device.seconds)) })}
+    ${(base.info?.workers ?? 1) > 1 && form.guidance > 1 ? t("device.two_workers") : nothing}
     ${
       isOffered
         ? html`<button

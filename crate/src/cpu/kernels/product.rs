@@ -57,7 +57,8 @@ pub(super) fn conv2d(op: &Conv2d, inputs: &[Operand], output: &mut [f32]) -> Opt
     let &[filters, depth] = operands.weight.shape else { return None };
     let (out_height, out_width) = windows.windows;
     let rows = batch * out_height * out_width;
-    let pays = simd::Winograd::pays(rows, channels, filters) && !op.epilogue.geglu;
+    // By the pixels of one item: its numbers do not depend on how many are computed together.
+    let pays = simd::Winograd::pays(out_height * out_width, channels, filters) && !op.epilogue.geglu;
     if (op.kernel, op.stride) == (3, 1) && pays {
         let after = After::new(rows, filters, op.epilogue, &operands);
         let patches =
