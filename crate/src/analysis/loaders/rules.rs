@@ -101,6 +101,9 @@ pub struct Loader {
     /// Whether it reads only the first layout of GLoRA.
     #[serde(default)]
     pub glora_old_only: bool,
+    /// What it does with half a pair.
+    #[serde(default)]
+    pub half_pairs: HalfPairs,
     /// Whether it applies one alpha to all attention layers.
     #[serde(default)]
     pub misplaces_alphas: bool,
@@ -134,6 +137,12 @@ pub struct LoadPath {
     /// Whether tensors that it cannot read make it refuse the file.
     #[serde(default)]
     pub refuse_unreadable: bool,
+    /// Whether a key that is of no layer at all makes it refuse the file.
+    #[serde(default)]
+    pub refuse_strays: bool,
+    /// Whether half a pair makes it refuse the file.
+    #[serde(default)]
+    pub refuse_half: bool,
     /// The version since which it has this path.
     pub since: Option<String>,
     /// Whether it drops alpha tensors.
@@ -290,6 +299,19 @@ pub enum Unreadable {
     Refuse,
 }
 
+/// Handling of half a pair.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HalfPairs {
+    /// The layer is skipped.
+    #[default]
+    Skip,
+    /// `up` without `down` raises an error; otherwise the layer is skipped.
+    UpRaises,
+    /// The file is refused, if it is converted at all.
+    Refuse,
+}
+
 /// The places where a loader reads alpha.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -442,6 +464,11 @@ impl Loader {
     /// Returns its log line if the file has no layers under a network's name.
     pub fn silent(&self) -> Option<&str> {
         self.silent_log.as_deref()
+    }
+
+    /// Returns whether it converts some files.
+    pub fn converts(&self) -> bool {
+        !self.converted.is_empty()
     }
 
     /// Returns whether it converts the whole file as one from sd-scripts.
