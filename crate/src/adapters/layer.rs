@@ -18,9 +18,10 @@ impl Layer<'_> {
     /// Returns the shape of a matrix (outputs, columns): with the layer's kernel, if it is a convolution whose kernel
     /// is flattened. A model of another size than the published one has the same kernels.
     pub(super) fn shape_of(&self, outputs: usize, columns: usize) -> Vec<usize> {
-        let has_kernel = self.module.weight_shape().get(1).is_some_and(|&inputs| inputs != columns);
+        // As many columns as the kernel has inputs are a matrix without the kernel.
+        let has_kernel = |shape: &[usize]| shape[1] == columns || self.module.weight_shape()[1] != columns;
         match self.shape_with_columns(columns) {
-            Some(shape) if has_kernel => [&[outputs], &shape[1..]].concat(),
+            Some(shape) if has_kernel(&shape) => [&[outputs], &shape[1..]].concat(),
             _ => vec![outputs, columns],
         }
     }

@@ -150,6 +150,9 @@ pub struct LoadPath {
     pub drops_alpha: bool,
     /// Text that every key must contain, except keys with a suffix in `drops`.
     pub need: Option<String>,
+    /// Whether one key with that text is enough.
+    #[serde(default)]
+    need_once: bool,
     #[serde(default)]
     drops: Vec<String>,
     /// Keys after the first prefix of `names`, with `*` for the number of a block: each must be there for every block,
@@ -193,7 +196,9 @@ impl LoadPath {
     pub fn lacking<'a>(&self, keys: &[&'a str]) -> Option<&'a str> {
         let word = self.need.as_ref()?;
         let dropped = |key: &str| self.drops.iter().any(|end| key.ends_with(end.as_str()));
-        keys.iter().copied().find(|key| !key.contains(word.as_str()) && !dropped(key))
+        let lacks = |key: &&str| !key.contains(word.as_str()) && !dropped(key);
+        let is_enough = self.need_once && keys.iter().any(|key| key.contains(word.as_str()));
+        keys.iter().copied().find(lacks).filter(|_| !is_enough)
     }
 
     /// Returns the first key that is missing in one of the file's blocks, if the path wants every layer of each.
