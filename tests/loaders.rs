@@ -495,9 +495,9 @@ fn half_a_pair_is_never_said_to_be_applied() {
     };
     assert_eq!(letters(&of("nothing")), "aaaaaaa");
     // ComfyUI and Forge look for `up`, and then read `down`.
-    assert_eq!(letters(&of("down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k.lora_up")), "prprrpp");
+    assert_eq!(letters(&of("down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k.lora_up")), "prprrpr");
     let report = of("down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k.lora_down");
-    assert_eq!(letters(&report), "rrrrrpp");
+    assert_eq!(letters(&report), "rrrrrpr");
     let log = verdict(&report, "comfyui").log.as_deref().expect("a log line");
     assert!(log.starts_with("KeyError: 'lora_unet_down_blocks_1_") && log.ends_with("lora_down.weight'"), "{log}");
 }
