@@ -40,7 +40,7 @@ fn stripped(text: &str) -> Result<String, Box<dyn Error>> {
 }
 
 /// First words of the ids of sentences that the module of reports alone never says.
-const NOT_OF_REPORTS: [&str; 12] = [
+const NOT_OF_REPORTS: [&str; 13] = [
     "bake",
     "dropped",
     "edit",
@@ -50,6 +50,7 @@ const NOT_OF_REPORTS: [&str; 12] = [
     "fix_why",
     "image",
     "log",
+    "recipe",
     "relation",
     "series",
     "series_file",

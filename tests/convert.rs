@@ -30,6 +30,15 @@ fn folded(opened: &Opened, strength: f32) -> BTreeMap<String, Vec<f32>> {
     opened.adapter.deltas.iter().map(fold).collect()
 }
 
+/// Returns a file on the mini base, if the sizes of its layers do not follow from it.
+fn sized(opened: Opened<'_>) -> Opened<'_> {
+    if opened.adapter.deltas.iter().all(|delta| delta.change.is_sized()) {
+        return opened;
+    }
+    let shapes = base::shapes();
+    block_on(opened.on(ModelSide { name: "base", files: &[], shapes: &shapes })).expect("a file for the base")
+}
+
 /// Returns the elements of a base model with the mini base's layers.
 fn base_elements(header: &Header) -> Vec<u8> {
     let len = header.tensors.iter().map(|tensor| tensor.bytes.end).max().expect("tensors") / 4;
@@ -122,7 +131,7 @@ fn conversions_keep_the_weight_changes() {
     let mut counts = BTreeMap::new();
     // SHiRA becomes a LoRA of full rank, for which the SVDs of layers of published sizes take minutes.
     for (file, bytes, companion) in corpus().into_iter().filter(|(file, ..)| !file.contains("shira")) {
-        let original = open(&file, &bytes, companion.as_deref());
+        let original = sized(open(&file, &bytes, companion.as_deref()));
         let want = folded(&original, 1.0);
         for to in TARGETS {
             let places = [AlphaPlace::Usual, AlphaPlace::Kept, AlphaPlace::Baked];
@@ -239,7 +248,7 @@ proptest! {
 #[test]
 fn renaming_keys_keeps_every_value() {
     for (file, bytes, companion) in corpus() {
-        let original = open(&file, &bytes, companion.as_deref());
+        let original = sized(open(&file, &bytes, companion.as_deref()));
         let out = match converted(&original, &ConvertOptions { to: Some(Target::Kohya), ..Default::default() }) {
             Ok((out, _)) => out,
             Err(EditError::Unsupported { .. }) if is_only_peft(&original) => continue,
@@ -456,4 +465,34 @@ fn a_layer_with_a_lora_and_a_bias_has_one_alpha() {
             }
         }
     }
+}
+
+/// The tensors of some algorithms show a part of a layer's size. If that part is not the published model's, the rest is
+/// asked for and not guessed, and no norm is stated.
+#[test]
+fn sizes_that_the_file_contradicts_are_asked_for() {
+    let options = ConvertOptions { to: Some(Target::Kohya), as_lora: true, rank: Some(999), ..Default::default() };
+    let shapes = base::shapes();
+    for name in ["peft_miss", "peft_vera", "peft_vera_seeded", "peft_shira"] {
+        let (file, bytes, companion) =
+            corpus().into_iter().find(|(file, ..)| file.contains(&format!("/{name}/"))).expect("a file");
+        let original = open(&file, &bytes, companion.as_deref());
+        assert!(original.adapter.deltas.iter().all(|delta| !delta.change.is_sized()), "{name}");
+        assert!(matches!(converted(&original, &options), Err(EditError::SizeUnknown { .. })), "{name}");
+        let side = ModelSide { name: "base", files: &[], shapes: &shapes };
+        let original = block_on(original.on(side)).expect("a file for the base");
+        assert!(converted(&original, &options).is_ok(), "{name} on its base model");
+    }
+}
+
+/// A conversion writes what a mark says into the elements, since the mark is of one trainer.
+#[test]
+fn scaled_rotations_are_written_unscaled() {
+    let bytes = bytes_of("files/onetrainer_oft2_scaled.safetensors");
+    let original = open("scaled", &bytes, None);
+    let options = ConvertOptions { dtype: Some(Dtype::F32), ..Default::default() };
+    let (out, _) = converted(&original, &options).expect("the same keys");
+    let result = open("unscaled", &out, None);
+    assert!(result.header.tensors.iter().all(|tensor| !tensor.name.contains("scaled")));
+    same("scaled", &folded(&result, 1.0), &folded(&original, 1.0), 1e-6);
 }

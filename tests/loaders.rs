@@ -475,3 +475,44 @@ fn quoted_log_lines_are_explained() {
     }
     assert!(quoted >= 20, "only {quoted} lines");
 }
+
+/// Half a pair is applied by no program: it is skipped, or an error refuses the file.
+#[test]
+fn half_a_pair_is_never_said_to_be_applied() {
+    let layer = |number: usize| {
+        let stem = format!("lora_unet_down_blocks_{number}_attentions_0_transformer_blocks_0_attn2_to_k");
+        let width = 320 << number;
+        [
+            entry(&format!("{stem}.lora_up.weight"), &[width, 4]),
+            entry(&format!("{stem}.lora_down.weight"), &[4, 768]),
+            entry(&format!("{stem}.alpha"), &[]),
+        ]
+    };
+    let whole = [layer(0), layer(1)].concat();
+    let of = |lost: &str| {
+        let kept: Vec<_> = whole.iter().filter(|(name, ..)| !name.contains(lost)).cloned().collect();
+        block_on(inspect("made", &safetensors(&[], &kept), None, None))
+    };
+    assert_eq!(letters(&of("nothing")), "aaaaaaa");
+    // ComfyUI and Forge look for `up`, and then read `down`.
+    assert_eq!(letters(&of("down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k.lora_up")), "prprrpr");
+    let report = of("down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k.lora_down");
+    assert_eq!(letters(&report), "rrrrrpr");
+    let log = verdict(&report, "comfyui").log.as_deref().expect("a log line");
+    assert!(log.starts_with("KeyError: 'lora_unet_down_blocks_1_") && log.ends_with("lora_down.weight'"), "{log}");
+}
+
+/// Keys of no layer, as run with diffusers 0.42.1: the converters of some models refuse the file.
+#[test]
+fn stray_keys_are_refused_by_strict_converters() {
+    let strict = ["klein4b__ai_toolkit__lora", "zimage__musubi__lora"];
+    let cases = loader_cases::kept();
+    for name in strict {
+        let (_, file, _) = cases.iter().find(|(case, ..)| case == name).expect("a case");
+        let header = block_on(inspect_header(name, file, None));
+        assert_eq!(verdict(&header, "diffusers").status, LoaderStatus::Applied, "{name}");
+        let strange = file.with_keys(|at, key| if at == 0 { "some.other.tensor".to_owned() } else { key.to_owned() });
+        let report = block_on(inspect_header(name, &strange, None));
+        assert_eq!(verdict(&report, "diffusers").status, LoaderStatus::Refused, "{name}");
+    }
+}

@@ -188,16 +188,22 @@ def numbers(*shape):
     return (0.2 * torch.randn(shape)).double()
 
 
-def onetrainer_oft(weight):
+def onetrainer_oft(weight, scale=1.0):
     """OneTrainer's OFT rotates a linear layer's inputs and a convolution's weight."""
     flat = weight.flatten(1)
     blocks, size = flat.shape[1] // 8, 8
     triangles = numbers(blocks, size * (size - 1) // 2)
     q = torch.zeros(blocks, size, size, dtype=torch.double)
     q[:, *torch.triu_indices(size, size, 1)] = triangles
-    q = q - q.mT
+    q = scale * (q - q.mT)
     r = torch.block_diag(*(torch.eye(size) + 2 * q + 2 * q @ q + 2 * q @ q @ q + q @ q @ q @ q))
     return {"oft_R.weight": triangles}, flat @ (r if weight.dim() == 4 else r.T) - flat
+
+
+def onetrainer_scaled_oft(weight):
+    """OneTrainer's OFT with "scaled OFT": elements are larger by the root of their number in a block."""
+    made, change = onetrainer_oft(weight, 28**-0.5)
+    return made | {"oft_R.scaled_oft": torch.tensor(1)}, change
 
 
 def glora_old(weight):
@@ -236,6 +242,7 @@ def cases():
     yield with_peft("peft_miss", MissConfig(r=6, **on(LINEAR)), LINEAR, 9, algorithms=["miss"], ranks=[6])
     yield with_peft("peft_miss_mini", MissConfig(r=4, mini_r=8, init_weights="mini", **on(some)), some, 10, algorithms=["miss"], ranks=[4])
     yield with_peft("peft_vera", VeraConfig(r=6, **on(LINEAR)), LINEAR, 11, algorithms=["vera"], ranks=[6])
+    yield with_peft("peft_vera_seeded", VeraConfig(r=5, save_projection=False, projection_prng_key=1234567, **on(LINEAR)), LINEAR, 18, algorithms=["vera"], ranks=[5])
     yield with_peft("peft_adalora", AdaLoraConfig(init_r=6, target_r=4, lora_alpha=9, total_step=10, **on(LINEAR + CONV)), LINEAR + CONV, 12, algorithms=["adalora"], ranks=[6], alphas=[9.0])
     yield with_peft("peft_shira", ShiraConfig(r=2, **on(LINEAR)), LINEAR, 13, algorithms=["shira"], ranks=[])
     yield with_peft("peft_delora", DeloraConfig(r=4, **on(LINEAR)), LINEAR, 14, algorithms=["delora"], ranks=[4])
@@ -244,6 +251,7 @@ def cases():
     yield with_peft("peft_lokr_full", LoKrConfig(r=64, alpha=16, **on(some)), some, 17, algorithms=["lokr"], ranks=[], alphas=[16.0])
 
     yield with_formulas("onetrainer_oft2", onetrainer_oft, [Q, V, FF_OUT, DOWN, POINT], 31, "formulas of OneTrainer's OFTModule", algorithms=["oft_v2"], ranks=[8], alphas=[])
+    yield with_formulas("onetrainer_oft2_scaled", onetrainer_scaled_oft, [Q, V, FF_OUT, DOWN, POINT], 35, "formulas of OneTrainer's OFTModule", algorithms=["oft_v2"], ranks=[8], alphas=[])
     yield with_formulas("lycoris_glora_old", glora_old, [Q, V, FF_IN, FF_OUT], 32, "formulas of LyCORIS 1.8", algorithms=["glora_old"], ranks=[4], alphas=[2.0])
     yield with_formulas("comfyui_training_lora", flat_lora, [Q, CONV_IN, DOWN, POINT], 33, "up times down", algorithms=["lora"], ranks=[4], alphas=[2.0])
     yield with_formulas("comfyui_training_lokr", flat_lokr, [DOWN], 34, "Kronecker product", algorithms=["lokr"], ranks=[2], alphas=[1.0])

@@ -9,7 +9,8 @@ The set is the full adapter test set or its subset, see tests/make/corpus.py. Th
 model's weights; the others are random, which does not affect plain LoRAs. Every valid adapter that can be
 written as a plain LoRA is converted to PEFT, diffusers and kohya keys; the first two are loaded by diffusers
 with peft, the last by lycoris-lora. Every key has to be used, and every merged weight has to match the set's
-expected one. Prints one line per file and a total.
+expected one. Files of algorithms whose tensors do not show the size of a layer are converted with the base model, whose
+sizes are not the published ones. Prints one line per file and a total.
 """
 
 import json
@@ -27,11 +28,13 @@ from diffusers import UNet2DConditionModel
 from diffusers.loaders import StableDiffusionLoraLoaderMixin as Loader
 from lycoris.modules import get_module, make_module
 from peft.tuners.tuners_utils import BaseTunerLayer
-from safetensors.torch import load_file, safe_open
+from safetensors.torch import load_file, safe_open, save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
 PROGRAM, SET = sys.argv[1], pathlib.Path(sys.argv[2])
 MANIFEST = json.loads((SET / "manifest.json").read_text())
+# Algorithms whose tensors show a part of a layer's size, or none of it.
+UNSIZED = {"miss", "vera", "shira"}
 warnings.filterwarnings("ignore")
 transformers.utils.logging.disable_progress_bar()
 
@@ -68,6 +71,19 @@ def cut_base():
     torch.manual_seed(0)
     shapes = json.loads((SET / "base" / "shapes.json").read_text())
     return {name: 0.1 * torch.randn(shape) for name, shape in shapes.items()} | load_file(SET / "base" / "sample.safetensors")
+
+
+def save_base(folder):
+    """Writes the base model as a diffusers folder; returns it."""
+    parts = {"unet": "diffusion_pytorch_model", "text_encoder": "model"}
+    config = json.loads((SET / "base" / "config.json").read_text())
+    _, _, base = models()
+    for part, name in parts.items():
+        (folder / part).mkdir(parents=True)
+        weights = {k.removeprefix(f"{part}."): v.contiguous() for k, v in base.items() if k.startswith(f"{part}.")}
+        save_file(weights, folder / part / f"{name}.safetensors")
+        (folder / part / "config.json").write_text(json.dumps(config[part]))
+    return folder
 
 
 def models():
@@ -169,12 +185,15 @@ def main():
     bad = total = refused = 0
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder) / "out.safetensors"
+        base = save_base(pathlib.Path(folder) / "base")
         for case in MANIFEST["files"]:
             if case["kind"] != "valid":
                 continue
             source = SET / case["file"]
             for target in sys.argv[3:] or ("peft", "diffusers", "kohya"):
                 more = ("--rank", "999") if target != "kohya" else ("--as-lora", "--rank", "999")
+                if UNSIZED & set(case["algorithms"]):
+                    more = ("--as-lora", "--base", str(base), "--rank", "999")
                 done = convert(source, target, out, *more)
                 if done.returncode != 0:
                     refused += 1

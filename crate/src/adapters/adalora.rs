@@ -31,6 +31,8 @@ pub(super) fn from_group(group: &Group, layer: &Layer) -> Result<Composed, Lefto
         rank,
         alpha_rank: Some(rank),
         shape,
+        projections: None,
+        is_sized: true,
         compute: |tensors, sizes| {
             let &[up, down, values] = tensors else { return None };
             let mut down = down.to_vec();

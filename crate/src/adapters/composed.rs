@@ -2,6 +2,7 @@
 
 use super::algorithm::Algorithm;
 use super::delta::{Change, Factor, FactorData, Fold};
+use super::projections::Projections;
 use super::representation::Representation;
 use crate::linalg::{Factorization, product_norm};
 use crate::num::{host_len, numel};
@@ -30,6 +31,11 @@ pub(super) struct Composed {
     /// PyTorch shape of the change.
     pub(super) shape: Vec<usize>,
     pub(super) compute: Compute,
+    /// Matrices that follow from a seed; `compute` gets them after the file's tensors.
+    pub(super) projections: Option<Projections>,
+    /// Whether the layer's size is known: some tensors show a part of it, and the rest is the model's, unless that
+    /// part is not.
+    pub(super) is_sized: bool,
 }
 
 impl Composed {
@@ -46,7 +52,12 @@ impl Composed {
     fn pair(&self, numbers: &FactorData) -> Option<(Vec<f32>, Vec<f32>)> {
         let tensors: Option<Vec<&[f32]>> =
             self.factors.iter().map(|factor| numbers.get(&factor.key).map(Vec::as_slice)).collect();
-        (self.compute)(&tensors?, self.sizes())
+        let drawn = match self.projections {
+            Some(projections) => Some(projections.draw(self.rank)?),
+            None => None,
+        };
+        let tensors: Vec<&[f32]> = tensors?.into_iter().chain(drawn.iter().flatten().map(Vec::as_slice)).collect();
+        (self.compute)(&tensors, self.sizes())
     }
 }
 
@@ -71,6 +82,10 @@ impl Change for Composed {
         self.shape.clone()
     }
 
+    fn is_sized(&self) -> bool {
+        self.is_sized
+    }
+
     fn prepare(&self, numbers: &FactorData, _scale: f32) -> FactorData {
         let Some((left, right)) = self.pair(numbers) else { return FactorData::new() };
         self.representation().prepare(&self.factors[0].key, left, right, &self.shape)
@@ -85,12 +100,12 @@ impl Change for Composed {
     }
 
     fn norm(&self, numbers: &FactorData) -> Option<f64> {
-        let (left, right) = self.pair(numbers)?;
+        let (left, right) = self.pair(numbers).filter(|_| self.is_sized)?;
         Some(product_norm(&left, &right, self.rank))
     }
 
     fn form(&self, numbers: &FactorData) -> Option<Factorization> {
-        let (left, right) = self.pair(numbers)?;
+        let (left, right) = self.pair(numbers).filter(|_| self.is_sized)?;
         Some(Factorization::product(left, right, self.rank))
     }
 }

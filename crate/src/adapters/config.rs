@@ -50,6 +50,12 @@ pub struct PeftConfig {
     /// (IA)³: endings of the names of layers whose inputs are scaled, or a pattern of these names.
     #[serde(default, deserialize_with = "lenient")]
     feedforward_modules: Option<Feedforward>,
+    /// The variant of some algorithms: `mini` or `bat` of MiSS.
+    #[serde(default, deserialize_with = "lenient")]
+    pub init_weights: Option<String>,
+    /// VeRA: seed of the projections.
+    #[serde(default, deserialize_with = "lenient")]
+    pub projection_prng_key: Option<u64>,
     /// alpha of the layers whose path ends in (or matches) the key.
     #[serde(default)]
     pub alpha_pattern: BTreeMap<String, f32>,

@@ -41,6 +41,8 @@ pub(super) fn from_group(group: &Group, _layer: &Layer) -> Result<Composed, Left
         rank,
         alpha_rank: None,
         shape,
+        projections: None,
+        is_sized: true,
         compute: |tensors, sizes| {
             let &[lambda, b, a, norms] = tensors else { return None };
             let lambda = f64::from(*lambda.first()?) / sizes.rank as f64;

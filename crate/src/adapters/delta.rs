@@ -85,6 +85,17 @@ pub trait Change: Debug {
     /// Returns the PyTorch shape of the change.
     fn shape(&self) -> Vec<usize>;
 
+    /// Returns whether that shape is known. The tensors of some algorithms do not show it, so that it is the published
+    /// model's or the base model's; `false` if what they show contradicts it.
+    fn is_sized(&self) -> bool {
+        true
+    }
+
+    /// Returns what the elements of the first factor are multiplied by because a mark beside it says so.
+    fn mark(&self) -> f32 {
+        1.0
+    }
+
     /// Returns the tensors that the plan of [`Change::fold`] reads, in its layout: the factors, convolution
     /// weights channels-last; products of small factors if computing them once is cheaper. `scale` is the
     /// delta's, for changes that are not linear in the strength.

@@ -32,8 +32,10 @@ pub(super) fn from_group(group: &Group, layer: &Layer) -> Result<Composed, Lefto
     if rank == 0 || width == 0 {
         return Err(LeftoverReason::malformed(&block, "shape.not_empty"));
     }
-    // `mini` stores a divisor of the outputs.
-    let outputs = if outputs.is_multiple_of(width) { outputs } else { width };
+    // `mini` stores a divisor of the outputs, which then do not show; nothing shows the inputs.
+    let is_mini = layer.config.is_none_or(|config| config.init_weights.as_deref() == Some("mini"));
+    let is_sized = if is_mini { outputs.is_multiple_of(width) } else { outputs == width };
+    let outputs = if is_sized { outputs } else { width };
     let (shape, factors) = (vec![outputs, columns], vec![block]);
     Ok(Composed {
         algorithm,
@@ -41,6 +43,8 @@ pub(super) fn from_group(group: &Group, layer: &Layer) -> Result<Composed, Lefto
         rank,
         alpha_rank: None,
         shape,
+        projections: None,
+        is_sized,
         compute: |tensors, sizes| {
             let block = *tensors.first()?;
             let width = block.len() / sizes.rank.max(1);

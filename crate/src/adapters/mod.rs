@@ -30,6 +30,7 @@ mod miss;
 mod oft;
 mod oft_v2;
 mod peft_boft;
+mod projections;
 mod read;
 mod representation;
 mod rotation;

@@ -32,6 +32,8 @@ pub(super) struct OftV2 {
     /// Limit of each ‖Q‖.
     limit: Option<f64>,
     is_transposed: bool,
+    /// Factor of the elements: OneTrainer marks files whose elements are √(size · (size − 1) / 2) times those of Q.
+    mark: f32,
     shape: Vec<usize>,
 }
 
@@ -44,9 +46,6 @@ const TERMS: usize = 5;
 impl OftV2 {
     /// Creates the change of this layer from a group, or returns an error if the shape of its factor does not match.
     pub(super) fn from_group(group: &Group, layer: &Layer) -> Result<OftV2, LeftoverReason> {
-        if group.get(Role::OftScaled).is_some() {
-            return Err(LeftoverReason::UnsupportedAlgorithm("unsupported.scaled_oft"));
-        }
         let triangles = group.get(Role::OftR).map(Factor::of).ok_or(LeftoverReason::Incomplete { missing: "oft_R" })?;
         let shape = layer.module.weight_shape();
         let &[stored, elements] = &*triangles.shape else {
@@ -77,13 +76,14 @@ impl OftV2 {
             terms: Some(terms).filter(|_| !is_exact),
             limit: limit.map(|eps| eps / (stored as f64).sqrt()),
             is_transposed: !is_peft && shape.len() > 2,
+            mark: group.get(Role::OftScaled).map_or(1.0, |_| to_f32(1.0 / (elements as f64).sqrt())),
             shape,
         })
     }
 
     /// Returns R of one block.
     fn rotation(&self, triangle: &[f32]) -> Matrix {
-        let mut q = skew_of_triangle(triangle, self.size);
+        let mut q = skew_of_triangle(triangle, self.size, self.mark.into());
         let norm = q.data.iter().map(|x| x * x).sum::<f64>().sqrt();
         if let Some(limit) = self.limit.filter(|&limit| norm > limit) {
             q.data.iter_mut().for_each(|x| *x *= limit / norm);
@@ -118,6 +118,10 @@ impl Change for OftV2 {
 
     fn shape(&self) -> Vec<usize> {
         self.shape.clone()
+    }
+
+    fn mark(&self) -> f32 {
+        self.mark
     }
 
     fn prepare(&self, numbers: &FactorData, _scale: f32) -> FactorData {

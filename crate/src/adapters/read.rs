@@ -9,6 +9,7 @@ use super::group::{Group, group};
 use super::layer::Layer;
 use super::leftover::{Leftover, LeftoverReason};
 use super::locate::locate;
+use super::projections::Projections;
 use crate::formats::{ByteSource, FormatError, Header, TensorInfo};
 use crate::model::spelling::{self, KeyTable, ModuleMatch, Role};
 use crate::model::{Component, Module};
@@ -37,6 +38,7 @@ pub async fn read(
     let spellings = KeyTable::new(modules);
     let found = locate(&groups, &spellings);
     let mut reader = Reader::new(header, configs, &others);
+    reader.locate(&groups, &found);
     for (group, found) in groups.iter_mut().zip(&found) {
         group.read_scalars(source).await?;
         reader.add(group, *found);
@@ -77,6 +79,7 @@ pub struct Reader<'a> {
     changed_by: HashMap<String, String>,
     /// Tensors whose role is already taken in their group, by stem.
     duplicates: HashMap<&'a str, Vec<&'a TensorInfo>>,
+    projections: Option<Projections>,
 }
 
 impl<'a> Reader<'a> {
@@ -84,7 +87,7 @@ impl<'a> Reader<'a> {
     /// it (see [`group`]).
     pub fn new(header: &'a Header, configs: &'a PeftConfigs, others: &[&'a TensorInfo]) -> Reader<'a> {
         let (adapter, changed_by, duplicates) = (Adapter::default(), HashMap::new(), HashMap::new());
-        let mut reader = Reader { header, configs, adapter, changed_by, duplicates };
+        let mut reader = Reader { header, configs, adapter, changed_by, duplicates, projections: None };
         for &tensor in others {
             match spelling::split(&tensor.name) {
                 _ if is_embedding(tensor) => reader.add_leftover(tensor, None, LeftoverReason::Embedding),
@@ -93,6 +96,11 @@ impl<'a> Reader<'a> {
             }
         }
         reader
+    }
+
+    /// Tells all groups of the file and their layers, of which the change of each depends in some algorithms.
+    pub fn locate(&mut self, groups: &[Group], found: &[Option<ModuleMatch<'_>>]) {
+        self.projections = Projections::of(groups, found, self.configs);
     }
 
     /// Adds a group whose layer has been looked up (see [`locate`]) and whose scalars have been read (see
@@ -140,7 +148,7 @@ impl<'a> Reader<'a> {
             }
             return;
         }
-        let layer = Layer { module: found.module, config: self.config(group, found) };
+        let layer = Layer { module: found.module, config: self.config(group, found), projections: self.projections };
         let mut used: Vec<Role> = Vec::new();
         let mut failed: Option<LeftoverReason> = None;
         for family in FAMILIES

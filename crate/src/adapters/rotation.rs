@@ -44,13 +44,13 @@ pub(super) fn skew(block: &[f32], size: usize, scale: f64) -> Matrix {
     q
 }
 
-/// Returns the skew-symmetric matrix with these elements above its diagonal, row by row.
-pub(super) fn skew_of_triangle(elements: &[f32], size: usize) -> Matrix {
+/// Returns `scale` times the skew-symmetric matrix with these elements above its diagonal, row by row.
+pub(super) fn skew_of_triangle(elements: &[f32], size: usize, scale: f64) -> Matrix {
     let mut q = Matrix::zeros(size, size);
     let places = (0..size).flat_map(|row| (row + 1..size).map(move |column| (row, column)));
     for ((row, column), &x) in places.zip(elements) {
-        q.data[row * size + column] = f64::from(x);
-        q.data[column * size + row] = -f64::from(x);
+        q.data[row * size + column] = scale * f64::from(x);
+        q.data[column * size + row] = -scale * f64::from(x);
     }
     q
 }
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_long_neumann_series_is_the_cayley_transform() {
-        let q = skew_of_triangle(&[0.1, -0.2, 0.05], 3);
+        let q = skew_of_triangle(&[0.1, -0.2, 0.05], 3, 1.0);
         let off =
             cayley(&q).data.iter().zip(&cayley_neumann(&q, 40).data).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         assert!(off < 1e-12, "{off}");

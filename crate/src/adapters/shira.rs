@@ -23,6 +23,8 @@ pub(super) struct Shira {
     /// (2, differences): rows and columns.
     indices: Factor,
     shape: [usize; 2],
+    /// Whether the layer has that shape: PEFT changes as many elements as a LoRA of its rank has.
+    is_sized: bool,
 }
 
 /// Roles of the factors.
@@ -38,7 +40,12 @@ impl Shira {
             return Err(LeftoverReason::malformed(&indices, "shape.two_index_rows"));
         }
         match *layer.module.weight_shape() {
-            [rows, columns] => Ok(Shira { values, indices, shape: [rows, columns] }),
+            [rows, columns] => {
+                let count = |rank: usize| rows.checked_add(columns)?.checked_mul(rank);
+                let rank = layer.config.and_then(|config| config.r);
+                let is_sized = rank.is_none_or(|rank| count(rank) == Some(values.from_axis(0)));
+                Ok(Shira { values, indices, shape: [rows, columns], is_sized })
+            }
             _ => Err(LeftoverReason::malformed(&values, "shape.not_linear")),
         }
     }
@@ -78,6 +85,10 @@ impl Change for Shira {
         self.shape.to_vec()
     }
 
+    fn is_sized(&self) -> bool {
+        self.is_sized
+    }
+
     fn prepare(&self, numbers: &FactorData, _scale: f32) -> FactorData {
         let matrix = self.matrix(numbers);
         matrix.map(|matrix| Representation::whole(&self.values.key, matrix, &self.shape)).unwrap_or_default()
@@ -97,6 +108,6 @@ impl Change for Shira {
     }
 
     fn form(&self, numbers: &FactorData) -> Option<Factorization> {
-        Some(Factorization::Whole(Dense::new(self.matrix(numbers)?, self.shape[1])))
+        Some(Factorization::Whole(Dense::new(self.matrix(numbers).filter(|_| self.is_sized)?, self.shape[1])))
     }
 }

@@ -1,7 +1,7 @@
 //! VeRA: two random projections that all layers share, scaled by two learned vectors per layer.
 //!
 //! Kopiczko et al. 2024 (VeRA), PEFT's VeRA: diag(λ_b) · B · diag(λ_d) · A, with the first rows of B and the first
-//! columns of A. Without the projections in the file, they follow from a seed and PyTorch's generator.
+//! columns of A. Without the projections in the file, they follow from a seed and PyTorch's generator (`projections.rs`).
 
 use super::algorithm::Algorithm;
 use super::composed::{Composed, scale_rows};
@@ -19,26 +19,34 @@ pub(super) fn from_group(group: &Group, layer: &Layer) -> Result<Composed, Lefto
     let factor = |role, name| group.get(role).map(Factor::of).ok_or(LeftoverReason::Incomplete { missing: name });
     let (by_output, by_rank) =
         (factor(Role::VeraLambdaB, "vera_lambda_b")?, factor(Role::VeraLambdaD, "vera_lambda_d")?);
-    let (Some(a), Some(b)) = (group.get(Role::VeraA).map(Factor::of), group.get(Role::VeraB).map(Factor::of)) else {
-        return Err(LeftoverReason::UnsupportedAlgorithm("unsupported.vera"));
-    };
     let (rank, outputs) = (by_rank.from_axis(0), by_output.from_axis(0));
-    let columns = layer.module.weight_shape().get(1).copied().unwrap_or(0);
-    if a.shape.len() != 2 || a.axis(0) != rank || a.axis(1) == 0 || columns == 0 {
-        return Err(LeftoverReason::malformed(&a, "shape.vera_a"));
-    }
-    // The first columns of the largest layer's projection.
-    let columns = columns.min(a.axis(1));
-    if b.shape.len() != 2 || b.axis(1) != rank || outputs == 0 || b.axis(0) < outputs {
-        return Err(LeftoverReason::malformed(&b, "shape.vera_b"));
-    }
-    let (shape, factors) = (vec![outputs, columns], vec![by_output, by_rank, a, b]);
+    let &[rows, columns] = &*layer.module.weight_shape() else {
+        return Err(LeftoverReason::malformed(&by_output, "shape.not_linear"));
+    };
+    let stored = group.get(Role::VeraA).map(Factor::of).zip(group.get(Role::VeraB).map(Factor::of));
+    let (columns, stored, projections) = match (stored, layer.projections) {
+        (Some((a, b)), _) => {
+            if a.shape.len() != 2 || a.axis(0) != rank || a.axis(1) == 0 {
+                return Err(LeftoverReason::malformed(&a, "shape.vera_a"));
+            }
+            if b.shape.len() != 2 || b.axis(1) != rank || outputs == 0 || b.axis(0) < outputs {
+                return Err(LeftoverReason::malformed(&b, "shape.vera_b"));
+            }
+            // The first columns of the largest layer's projection.
+            (columns.min(a.axis(1)), vec![a, b], None)
+        }
+        (None, Some(projections)) => (columns, Vec::new(), Some(projections)),
+        (None, None) => return Err(LeftoverReason::UnsupportedAlgorithm("unsupported.vera")),
+    };
+    let (shape, factors) = (vec![outputs, columns], [vec![by_output, by_rank], stored].concat());
     Ok(Composed {
         algorithm: Algorithm::Vera,
         factors,
         rank,
         alpha_rank: None,
         shape,
+        projections,
+        is_sized: outputs == rows && projections.is_none_or(|projections| projections.is_sized),
         compute: |tensors, sizes| {
             let &[by_output, by_rank, a, b] = tensors else { return None };
             let width = a.len() / sizes.rank.max(1);

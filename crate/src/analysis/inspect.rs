@@ -281,6 +281,7 @@ async fn fill_adapter(
         _ => padded(&found.found, groups.len()),
     };
     let mut reader = Reader::new(header, &configs, &rest.others);
+    reader.locate(&groups, &layers);
     let located = Located { groups: &mut groups, layers: &layers, family: &found.name };
     let measured = match depth {
         Detail::Header => {

@@ -8,8 +8,8 @@ use super::names::Target;
 use super::of_base::{change_of_base, is_matrix_of_base};
 use super::open::Opened;
 use super::pairs::{
-    KeptRow, KeyScheme, PairKeys, alpha, check_rank, dtype, form, is_convertible, layer_shape, lora_rank, no_name,
-    pair, pair_pieces, roles,
+    KeptRow, KeyScheme, PairKeys, alpha, check_rank, check_size, dtype, form, is_convertible, layer_shape, lora_rank,
+    no_name, pair, pair_pieces, roles,
 };
 use super::peft::PeftMetadata;
 use super::preview::{BakedScale, ConvertPreview, DroppedKey, Rebuilt, Renamed};
@@ -365,6 +365,7 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
     }
 
     async fn pair(&mut self, delta: &'a Delta, scale: f32, dtype: Dtype) -> Result<(), EditError> {
+        check_size(self.opened, delta)?;
         let rank = match self.reads_factors {
             true => self.note_lora(self.opened.layer(delta), delta, &form(self.opened, delta).await?, scale)?,
             false => self.assumed_rank(self.opened.layer(delta), delta)?,
@@ -448,7 +449,8 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
     /// Returns the multiplier of the first factor and the alpha to write, if any.
     fn scale(&mut self, delta: &Delta, strength: f32) -> (f32, Option<f32>) {
         let has_alpha = self.scheme.has_alpha(self.opened, delta);
-        let scale = delta.scale * strength;
+        // A mark is not written again.
+        let scale = delta.scale * strength * delta.change.mark();
         let Some(rank) = delta.change.alpha_rank() else {
             return (scale, delta.alpha.filter(|_| has_alpha && !self.has_weight(delta)));
         };

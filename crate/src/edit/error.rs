@@ -24,6 +24,8 @@ pub enum EditError {
     Unsupported { layer: String, what: Value, target: &'static str, hint: &'static str },
     /// Change that is no factorizable matrix, and so cannot be converted to LoRA.
     NoMatrix { layer: String, algorithm: Algorithm },
+    /// Change of a layer whose size the file shows in part, and that part is not the published model's.
+    SizeUnknown { layer: String, algorithm: Algorithm },
     /// Change that is no matrix, whatever the base model.
     NotAMatrix { layer: String, algorithm: Algorithm },
     /// Change of full rank, without a rank for its approximation.
@@ -92,6 +94,9 @@ impl EditError {
             }
             EditError::NoMatrix { layer, algorithm } => {
                 sentence!("edit.no_matrix", layer = layer, algorithm = algorithm.word())
+            }
+            EditError::SizeUnknown { layer, algorithm } => {
+                sentence!("edit.size_unknown", layer = layer, algorithm = algorithm.word())
             }
             EditError::NotAMatrix { layer, algorithm } => {
                 sentence!("edit.not_a_matrix", layer = layer, algorithm = algorithm.word())

@@ -317,8 +317,15 @@ pub(super) fn is_convertible(delta: &Delta) -> bool {
     delta.algorithm.is_composed() || delta.algorithm == Algorithm::Full && is_matrix
 }
 
+/// Checks that the size of a delta's layer is known.
+pub(super) fn check_size(opened: &Opened, delta: &Delta) -> Result<(), EditError> {
+    let unknown = || EditError::SizeUnknown { layer: opened.layer(delta), algorithm: delta.algorithm };
+    if delta.change.is_sized() { Ok(()) } else { Err(unknown()) }
+}
+
 /// Reads a delta and returns its matrix as a factorization.
 pub(super) async fn form(opened: &Opened<'_>, delta: &Delta) -> Result<Factorization, EditError> {
+    check_size(opened, delta)?;
     let factors = opened.read_factors(delta).await?;
     delta
         .change

@@ -5,8 +5,8 @@ use super::error::EditError;
 use super::names::Target;
 use super::open::Opened;
 use super::pairs::{
-    KeptRow, KeyScheme, PairKeys, RankRule, check_rank, dtype, energy_kept, form, is_convertible, layer_shape, pair,
-    pair_pieces, spectrum,
+    KeptRow, KeyScheme, PairKeys, RankRule, check_rank, check_size, dtype, energy_kept, form, is_convertible,
+    layer_shape, pair, pair_pieces, spectrum,
 };
 use super::peft::PeftMetadata;
 use super::preview::DroppedKey;
@@ -119,6 +119,7 @@ pub(super) fn resized_header(opened: &Opened<'_>, options: ResizeOptions) -> Res
         if !delta.algorithm.is_pair() && !is_convertible(delta) {
             return Err(EditError::NoMatrix { layer: opened.layer(delta), algorithm: delta.algorithm });
         }
+        check_size(opened, delta)?;
         let (keys, shape) = (PairKeys::of(scheme, opened, delta)?, layer_shape(opened, delta));
         pieces.extend(pair_pieces(keys, &shape, 1, dtype(delta, options.dtype), layer));
     }

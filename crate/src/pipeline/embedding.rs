@@ -86,8 +86,10 @@ async fn read(
     parts: &[(&str, &TensorInfo)],
     widths: &[(Component, usize)],
 ) -> Result<Rows, PipelineError> {
-    let bad =
-        |reason: String| PipelineError::InvalidFile { file: format!("the embedding {name} in {}", file.name), reason };
+    let bad = |reason: String| PipelineError::InvalidFile {
+        file: format!("the embedding {name} in {}", file.name),
+        reason: reason.into(),
+    };
     let (mut rows, mut counts) = (BTreeMap::new(), Vec::new());
     for (key, tensor) in parts {
         let component = ENCODERS.iter().find(|row| row.0 == *key).map_or(Component::TextEncoder, |row| row.1);

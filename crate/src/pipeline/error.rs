@@ -1,11 +1,12 @@
 //! Errors of the pipeline.
 
+use super::said;
 use crate::device::DeviceError;
 use crate::gpu::GpuError;
 use crate::model::ConfigError;
 use crate::plan::PlanError;
 use crate::samplers::ScheduleError;
-use crate::sentence::{Sentence, sentence};
+use crate::sentence::{Sentence, Value, sentence};
 use crate::text::TextError;
 use crate::weights::WeightsError;
 
@@ -21,16 +22,16 @@ pub enum PipelineError {
     MissingFile(String),
     /// A model file that cannot be read or does not fit.
     #[error("{file}: {reason}")]
-    InvalidFile { file: String, reason: String },
+    InvalidFile { file: String, reason: Value },
     /// A file with a UNet whose text encoders or VAE are in other files.
     #[error("{}", missing_parts(.file, .family, .missing).clause())]
     MissingParts { file: String, family: &'static str, missing: Vec<Sentence> },
     /// A model or pipeline that is not supported.
-    #[error("this is {0}; only Stable Diffusion 1.x, 2.x and XL text-to-image models are supported")]
-    Unsupported(String),
+    #[error("{}", unsupported(.0).clause())]
+    Unsupported(Box<Sentence>),
     /// An invalid value in the recipe.
-    #[error("{what} is {found}; {wanted}")]
-    Recipe { what: &'static str, found: String, wanted: String },
+    #[error("{}", .0.clause())]
+    Recipe(Box<Sentence>),
     /// An adapter or embedding of the recipe that is not loaded.
     #[error("{}", no_adapter(.name, .sha256).clause())]
     NoAdapter { name: String, sha256: String },
@@ -75,6 +76,10 @@ impl From<DeviceError> for PipelineError {
     }
 }
 
+fn unsupported(what: &Sentence) -> Sentence {
+    sentence!("image.unsupported", what = what)
+}
+
 fn missing_file(file: &str) -> Sentence {
     sentence!("image.missing_file", file = file)
 }
@@ -92,6 +97,16 @@ fn no_upscaler(name: &str) -> Sentence {
 }
 
 impl PipelineError {
+    /// Returns the error of an invalid value in the recipe.
+    pub(super) fn recipe(sentence: Sentence) -> PipelineError {
+        PipelineError::Recipe(Box::new(sentence))
+    }
+
+    /// Returns the error of a model that is not supported: what it is.
+    pub(super) fn unsupported(what: Sentence) -> PipelineError {
+        PipelineError::Unsupported(Box::new(what))
+    }
+
     /// Returns the error of a network whose output has NaN or infinity, since this layer if it was found.
     pub(super) fn not_finite(
         when: Sentence,
@@ -122,24 +137,26 @@ impl PipelineError {
         )
     }
 
-    /// Returns the message as a sentence; `None` if it has only an English text.
+    /// Returns the message as a sentence; `None` for what is no message (cancelled, repeated without f16).
     pub fn sentence(&self) -> Option<Sentence> {
-        match self {
-            PipelineError::MissingFile(file) => Some(missing_file(file)),
-            PipelineError::MissingParts { file, family, missing } => Some(missing_parts(file, family, missing)),
-            PipelineError::NoAdapter { name, sha256 } => Some(no_adapter(name, sha256)),
-            PipelineError::NoUpscaler(name) => Some(no_upscaler(name)),
-            PipelineError::NotFinite(sentence) => Some(sentence.as_ref().clone()),
-            PipelineError::Gpu(GpuError::OutOfMemory(what))
-            | PipelineError::Weights(WeightsError::Gpu(GpuError::OutOfMemory(what))) => {
-                Some(sentence!("image.out_of_memory", what = what))
+        Some(match self {
+            PipelineError::Cancelled | PipelineError::F16Overflow => return None,
+            PipelineError::MissingFile(file) => missing_file(file),
+            PipelineError::InvalidFile { file, reason } => {
+                sentence!("edit.file", file = file, problem = reason.clone())
             }
-            PipelineError::Gpu(GpuError::Lost(why))
-            | PipelineError::Weights(WeightsError::Gpu(GpuError::Lost(why))) => {
-                Some(sentence!("image.lost", reason = why))
-            }
-            _ => None,
-        }
+            PipelineError::MissingParts { file, family, missing } => missing_parts(file, family, missing),
+            PipelineError::Unsupported(what) => unsupported(what),
+            PipelineError::NoAdapter { name, sha256 } => no_adapter(name, sha256),
+            PipelineError::NoUpscaler(name) => no_upscaler(name),
+            PipelineError::Recipe(sentence) | PipelineError::NotFinite(sentence) => sentence.as_ref().clone(),
+            PipelineError::Config(error) => said::config(error),
+            PipelineError::Text(error) => said::text(error),
+            PipelineError::Schedule(error) => said::schedule(error),
+            PipelineError::Weights(error) => said::weights(error),
+            PipelineError::Plan(error) => said::plan(error),
+            PipelineError::Gpu(error) => said::gpu(error),
+        })
     }
 
     /// Returns a machine-readable kind: `cancelled`, `no_webgpu`, `gpu`, `adapter`, `model`, `recipe`.
@@ -153,7 +170,7 @@ impl PipelineError {
             | PipelineError::NoUpscaler(_)
             | PipelineError::Weights(WeightsError::Delta { .. }) => "adapter",
             PipelineError::MissingParts { .. } => "parts",
-            PipelineError::Recipe { .. } | PipelineError::Schedule(_) => "recipe",
+            PipelineError::Recipe(_) | PipelineError::Schedule(_) => "recipe",
             _ => "model",
         }
     }

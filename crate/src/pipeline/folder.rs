@@ -47,7 +47,7 @@ impl Folder {
         let mut files = Vec::new();
         let bad = |error: std::io::Error| PipelineError::InvalidFile {
             file: root.display().to_string(),
-            reason: error.to_string(),
+            reason: error.to_string().into(),
         };
         walk(root, root, &mut files).map_err(bad)?;
         Ok(Folder::new(files))
@@ -61,7 +61,7 @@ impl Folder {
     /// Reads a text file; `None` if it does not exist.
     pub async fn text(&self, path: &str) -> Result<Option<String>, PipelineError> {
         let Some(file) = self.files.get(path) else { return Ok(None) };
-        let bad = |reason: String| PipelineError::InvalidFile { file: path.into(), reason };
+        let bad = |reason: String| PipelineError::InvalidFile { file: path.into(), reason: reason.into() };
         if file.len() > MAX_TEXT {
             return Err(bad(format!("it has {} bytes, too many for a text file", file.len())));
         }

@@ -7,6 +7,7 @@ use super::image::DecodedImage;
 use super::recipe::MaskedAreaSettings;
 use super::resize::{bicubic_mask, lanczos, lanczos_mask};
 use crate::num::{to_byte, to_f32, to_index};
+use crate::sentence::sentence;
 
 /// A rectangle of an image, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,11 +40,7 @@ impl MaskedArea {
     ) -> Result<MaskedArea, PipelineError> {
         let of = (image.width, image.height);
         let mask = blurred(luminance(mask), of, settings.blur);
-        let black = || PipelineError::Recipe {
-            what: "the mask",
-            found: "black".into(),
-            wanted: "it must be white where the image is to be regenerated".into(),
-        };
+        let black = || PipelineError::recipe(sentence!("recipe.black_mask"));
         let area = expanded(padded(&mask, of, settings.padding).ok_or_else(black)?, size, of);
         Ok(MaskedArea { image, mask, area, size })
     }

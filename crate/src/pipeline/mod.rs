@@ -29,6 +29,7 @@ mod recipe_draft;
 mod request;
 mod resize;
 mod run_denoiser;
+mod said;
 mod seed;
 mod session;
 mod shape;

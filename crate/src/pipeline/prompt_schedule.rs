@@ -4,6 +4,7 @@ use super::error::PipelineError;
 use super::recipe::Recipe;
 use crate::num::lcm;
 use crate::program::Program;
+use crate::sentence::sentence;
 use crate::text::{
     Chunk, Emphasis, ExtraNetwork, NetworkKind, Pass, Tokenizer, Word, comfyui_chunks, compose, extra_networks,
     missing_embeddings, schedule_of_pass, strip_comments, text_at,
@@ -104,11 +105,7 @@ impl PromptSchedule {
         if self.program == Program::Comfyui {
             let texts = self.lines.iter().flat_map(|line| &line.texts);
             if let Some(name) = texts.flat_map(|text| missing_embeddings(text, words)).next() {
-                return Err(PipelineError::Recipe {
-                    what: "a prompt",
-                    found: format!("using embedding:{name}"),
-                    wanted: "which is not loaded: open its file first, or remove it".into(),
-                });
+                return Err(PipelineError::recipe(sentence!("recipe.no_embedding", name = name)));
             }
         }
         Ok(self)
@@ -168,24 +165,18 @@ impl Lengths {
 
 /// Checks that a tag of the prompt is understood.
 fn check(tag: &ExtraNetwork) -> Result<(), PipelineError> {
-    let bad = |found: String, wanted: String| Err(PipelineError::Recipe { what: "the prompt", found, wanted });
     if let NetworkKind::Unsupported(kind) = &tag.kind {
-        let wanted = "only <lora:…> is supported: remove that part".into();
-        return bad(format!("using <{kind}:{}>", tag.name), wanted);
+        return Err(PipelineError::recipe(sentence!("recipe.tag", kind = kind, name = &tag.name)));
     }
     let Some(argument) = tag.unread.first() else { return Ok(()) };
-    let wanted = match argument.split_once('=') {
-        Some(("dyn", _)) => "dyn, the number of rows to use, is not supported: resize the file instead".into(),
+    let hint = match argument.split_once('=') {
+        Some(("dyn", _)) => sentence!("recipe.hint_dyn"),
         Some((name, _)) if ["te", "unet", "hr", "hrte", "hrunet"].contains(&name) => {
-            format!("{name} must be a number such as 0.8, or numbers at steps such as 0@0,1@0.5")
+            sentence!("recipe.hint_number", name = name)
         }
-        Some((name, _)) if ["start", "stop", "step"].contains(&name) => {
-            "use start=5, stop=10 or step=5-10 with steps or fractions of them".into()
-        }
-        Some((name, _)) => {
-            format!("the argument {name} is not supported: remove it; te, unet, hr, start, stop, step and lbw are")
-        }
-        None => "a strength must be a number such as 0.8, with a point".into(),
+        Some((name, _)) if ["start", "stop", "step"].contains(&name) => sentence!("recipe.hint_steps"),
+        Some((name, _)) => sentence!("recipe.hint_unknown", name = name),
+        None => sentence!("recipe.hint_strength"),
     };
-    bad(format!("using `{argument}` in {}", tag.tag), wanted)
+    Err(PipelineError::recipe(sentence!("recipe.argument", argument = argument, tag = &tag.tag, hint = hint)))
 }

@@ -4,6 +4,7 @@ use super::error::PipelineError;
 use crate::num::to_index;
 use crate::program::Program;
 use crate::samplers::{PredictionType, SamplerKind, ScheduleConfig, SigmaSpacing, TimestepSpacing, WebUiSettings};
+use crate::sentence::{Sentence, sentence};
 use crate::text::Emphasis;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -243,78 +244,71 @@ pub struct AdapterChoice {
 impl Recipe {
     /// Checks everything that does not depend on the model; sizes must be multiples of `multiple` pixels.
     pub fn check(&self, multiple: usize) -> Result<(), PipelineError> {
-        let bad = |what, found: String, wanted: String| Err(PipelineError::Recipe { what, found, wanted });
+        let bad = |sentence: Sentence| Err(PipelineError::recipe(sentence));
         if self.version != 1 {
-            return bad("the recipe's version", self.version.to_string(), "only version 1 is supported".into());
+            return bad(sentence!("recipe.version", found = u64::from(self.version)));
         }
-        for (what, pixels) in [("width", self.width), ("height", self.height)] {
-            if pixels == 0 || pixels % multiple != 0 || pixels > 4096 {
-                return bad(
-                    what,
-                    pixels.to_string(),
-                    format!("it must be a multiple of {multiple} from {multiple} to 4096"),
-                );
-            }
+        let is_size = |pixels: usize| pixels > 0 && pixels.is_multiple_of(multiple) && pixels <= 4096;
+        if !is_size(self.width) {
+            return bad(sentence!("recipe.width", found = self.width, multiple = multiple));
+        }
+        if !is_size(self.height) {
+            return bad(sentence!("recipe.height", found = self.height, multiple = multiple));
         }
         if self.batch == 0 || self.batch > 16 {
-            return bad("the batch size", self.batch.to_string(), "it must be 1 to 16".into());
+            return bad(sentence!("recipe.batch", found = self.batch));
         }
         if let Some(denoise) = self.denoise.filter(|denoise| !(0.0..=1.0).contains(denoise)) {
-            return bad("the denoising strength", denoise.to_string(), "it must be 0 to 1".into());
+            return bad(sentence!("recipe.denoise", found = denoise));
         }
         if self.masked && self.denoise.is_none() {
-            return bad("the mask", "given alone".into(), "inpainting also needs an init image".into());
+            return bad(sentence!("recipe.mask_alone"));
         }
         if let Some(area) = self.masked_area.filter(|area| area.padding > 1024 || area.blur > 256) {
-            let found = format!("{} and {}", area.padding, area.blur);
-            return bad("padding or blur of the masked area", found, "it must be at most 1024 and 256 pixels".into());
+            return bad(sentence!("recipe.masked_area", padding = area.padding, blur = area.blur));
         }
         if self.masked && self.masked_area.is_some() && self.hires.is_some() {
-            let wanted = "an area of an image has no second pass; leave one of both out".into();
-            return bad("the masked area", "given with Hires. fix".into(), wanted);
+            return bad(sentence!("recipe.masked_hires"));
         }
         if let Some(hires) = &self.hires {
             let larger = self.size_times(hires.scale, multiple);
             if !(hires.scale > 1.0 && hires.scale <= 4.0 && larger.0 <= 4096 && larger.1 <= 4096) {
-                return bad(
-                    "the Hires. fix scale",
-                    hires.scale.to_string(),
-                    "it must be above 1 and at most 4, and the result at most 4096 pixels wide and high".into(),
-                );
+                return bad(sentence!("recipe.hires_scale", found = hires.scale));
             }
             if !(0.0..=1.0).contains(&hires.denoise) {
-                return bad("the Hires. fix denoising strength", hires.denoise.to_string(), "it must be 0 to 1".into());
+                return bad(sentence!("recipe.hires_denoise", found = hires.denoise));
             }
         }
         if let Some(variation) = self.variation.filter(|variation| !(0.0..=1.0).contains(&variation.strength)) {
-            return bad("the variation strength", variation.strength.to_string(), "it must be 0 to 1".into());
+            return bad(sentence!("recipe.variation", found = variation.strength));
         }
+        self.check_settings()
+    }
+
+    /// Checks the settings of the web UIs, the guidance and the strengths.
+    fn check_settings(&self) -> Result<(), PipelineError> {
+        let bad = |sentence: Sentence| Err(PipelineError::recipe(sentence));
         let has_settings = self.variation.is_some()
             || self.seed_resize.is_some()
             || self.web_ui.is_some_and(|settings| settings != WebUiSettings::default());
         if self.program != Program::A1111 && has_settings {
-            let wanted = "only AUTOMATIC1111's web UI has them; choose a1111, or leave them out".into();
-            return bad("a variation seed, a resized seed or another setting of A1111", "given".into(), wanted);
+            return bad(sentence!("recipe.only_a1111"));
         }
         if let Some((width, height)) = self.seed_resize.filter(|(width, height)| *width.max(height) > 4096) {
-            return bad("the size of the resized seed", format!("{width}x{height}"), "it must be at most 4096".into());
+            return bad(sentence!("recipe.seed_size", width = width, height = height));
         }
-        if let Err((what, found, wanted)) = self.web_ui.unwrap_or_default().check() {
-            return bad(what, found.to_string(), wanted.into());
+        if let Err((name, found, wanted)) = self.web_ui.unwrap_or_default().check() {
+            return bad(sentence!(wanted, name = name, found = found));
         }
         if !self.guidance.is_finite() {
-            return bad("the CFG scale", self.guidance.to_string(), "it must be a finite number, such as 7".into());
+            return bad(sentence!("recipe.guidance", found = self.guidance));
         }
         if !(0.0..=1.0).contains(&self.guidance_rescale) {
-            return bad("the CFG rescale", self.guidance_rescale.to_string(), "it must be 0 to 1".into());
+            return bad(sentence!("recipe.guidance_rescale", found = self.guidance_rescale));
         }
         for adapter in &self.adapters {
             if !adapter.strength.is_finite() || adapter.text_encoder.is_some_and(|strength| !strength.is_finite()) {
-                return bad(
-                    "a LoRA's strength",
-                    adapter.strength.to_string(),
-                    "it must be a finite number, such as 1".into(),
-                );
+                return bad(sentence!("recipe.strength", found = adapter.strength));
             }
         }
         Ok(())

@@ -145,11 +145,8 @@ pub(super) fn choose<'a>(
 ) -> Result<Vec<Chosen<'a>>, PipelineError> {
     let missing = |name: &str, sha256: &str| PipelineError::NoAdapter { name: name.into(), sha256: sha256.into() };
     let blocks = |spec: Option<&str>| {
-        spec.map_or(Ok(Strengths::default()), str::parse).map_err(|error| PipelineError::Recipe {
-            what: "a LoRA's block weights",
-            found: spec.unwrap_or_default().into(),
-            wanted: error.to_string(),
-        })
+        spec.map_or(Ok(Strengths::default()), str::parse)
+            .map_err(|_| PipelineError::recipe(sentence!("recipe.block_weights", found = spec.unwrap_or_default())))
     };
     let mut mentioned = Vec::new();
     for mention in mentions {
@@ -191,17 +188,16 @@ pub(super) fn starting_point<'a>(
     given: &GenerateInputs<'a>,
     multiple: usize,
 ) -> Result<Start<'a>, PipelineError> {
-    let bad = |what, found: String, wanted: &str| PipelineError::Recipe { what, found, wanted: wanted.into() };
-    let image = "the init image";
+    let bad = PipelineError::recipe;
     let pixels = recipe.width * recipe.height;
     let mask = match (recipe.masked, given.mask) {
         (false, None) => None,
         (true, Some(mask)) if mask.len() == pixels => Some(mask),
         (true, Some(mask)) => {
-            return Err(bad("the mask", format!("{} values long", mask.len()), "it must match the output size"));
+            return Err(bad(sentence!("recipe.mask_size", found = mask.len())));
         }
-        (true, None) => return Err(bad("the mask", "missing".into(), "provide one, or set `masked` to false")),
-        (false, Some(_)) => return Err(bad("the mask", "not expected".into(), "set `masked` to true to use it")),
+        (true, None) => return Err(bad(sentence!("recipe.no_mask"))),
+        (false, Some(_)) => return Err(bad(sentence!("recipe.mask_not_expected"))),
     };
     match (given.init, recipe.denoise) {
         (None, None) => Ok(Start::Noise),
@@ -216,10 +212,8 @@ pub(super) fn starting_point<'a>(
             });
             Ok(Start::Image { pixels: given, denoise, mask })
         }
-        (Some(given), Some(_)) => {
-            Err(bad(image, format!("{} values long", given.len()), "it must match the output size"))
-        }
-        (None, Some(_)) => Err(bad(image, "missing".into(), "a denoising strength requires one")),
-        (Some(_), None) => Err(bad(image, "given without a denoising strength".into(), "set the strength, 0 to 1")),
+        (Some(given), Some(_)) => Err(bad(sentence!("recipe.image_size", found = given.len()))),
+        (None, Some(_)) => Err(bad(sentence!("recipe.no_image"))),
+        (Some(_), None) => Err(bad(sentence!("recipe.no_strength"))),
     }
 }

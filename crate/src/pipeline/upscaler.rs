@@ -4,6 +4,7 @@ use super::error::PipelineError;
 use super::image::DecodedImage;
 use super::recipe_draft::file_stem;
 use super::resize::lanczos;
+use super::said;
 use super::tiles::{Tiling, crop, join};
 use crate::device::{Device, Runner, Tensor};
 use crate::gpu::KernelConfig;
@@ -41,8 +42,10 @@ impl UpscalerFile {
     /// Reads the network of a file.
     pub fn open(file: TensorFile) -> Result<UpscalerFile, PipelineError> {
         let tensors = file.header.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice()));
-        let invalid =
-            |error: UpscalerError| PipelineError::InvalidFile { file: file.name.clone(), reason: error.to_string() };
+        let invalid = |error: UpscalerError| PipelineError::InvalidFile {
+            file: file.name.clone(),
+            reason: said::upscaler(&error).into(),
+        };
         let net = UpscalerNet::of(tensors).map_err(invalid)?;
         Ok(UpscalerFile { net, file })
     }

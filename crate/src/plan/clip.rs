@@ -68,11 +68,7 @@ fn encoder(
 ) -> Result<Plan, PlanError> {
     let config = &net.config;
     if tokens > config.max_position_embeddings {
-        return Err(PlanError::Size {
-            what: "the number of prompt tokens".into(),
-            wanted: format!("at most {}", config.max_position_embeddings),
-            found: tokens.to_string(),
-        });
+        return Err(PlanError::TooManyTokens { found: tokens, limit: config.max_position_embeddings });
     }
     let mut b = Builder::for_component(component, component);
     let activation = if config.hidden_act == "gelu" { Activation::Gelu } else { Activation::QuickGelu };
@@ -101,11 +97,10 @@ fn encoder(
     }
     let last = b.module(&net.final_layer_norm, x)?;
     let mut state = |clip_skip: usize| {
-        let index = states.len().checked_sub(1 + which.skipped + clip_skip).ok_or_else(|| PlanError::Size {
-            what: "clip skip".into(),
-            wanted: format!("at most {}", net.layers.len() - which.skipped),
-            found: clip_skip.to_string(),
-        })?;
+        let index = states
+            .len()
+            .checked_sub(1 + which.skipped + clip_skip)
+            .ok_or(PlanError::ClipSkip { found: clip_skip, limit: net.layers.len() - which.skipped })?;
         match which.normed {
             true if states[index] == x => Ok(last),
             true => b.module(&net.final_layer_norm, states[index]),

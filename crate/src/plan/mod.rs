@@ -201,6 +201,12 @@ pub enum PlanError {
     /// A tensor with the wrong number of elements.
     #[error("plan `{plan}`: the tensor `{name}` has {found} elements, expected {wanted}")]
     Length { plan: String, name: String, found: u64, wanted: u64 },
+    /// A prompt that is too long for a text encoder.
+    #[error("the prompt has {found} tokens; this text encoder reads at most {limit}")]
+    TooManyTokens { found: usize, limit: usize },
+    /// More skipped layers than a text encoder has.
+    #[error("clip skip is {found}; it must be at most {limit} with this model")]
+    ClipSkip { found: usize, limit: usize },
     /// An unsupported size.
     #[error("{what} must be {wanted}, not {found}")]
     Size { what: String, wanted: String, found: String },

@@ -1,30 +1,17 @@
 //! Verdicts: the result of applying a loader's rules to a file's groups.
 
 use super::evidence::Evidence;
-use super::rules::{self, FamilySupport, LoadPath, Loader, Name, Unreadable};
+use super::outcome::{ActiveRules, KeyOutcome, count_applied, ending, endings, key_outcome, unreadable};
+use super::reasons::{Skip, reasons, skipped_keys};
+use super::rules::{self, FamilySupport, HalfPairs, LoadPath, Loader, Unreadable};
 use super::strength::{self, Changes};
 use super::{LoaderStatus, LoaderVerdict};
-use crate::adapters::Group;
+use crate::adapters::{Group, Leftover, LeftoverReason};
 use crate::analysis::report::Severity;
 use crate::model::Component;
-use crate::model::spelling::{ModuleMatch, NamingScheme, Role};
-use crate::sentence::{Sentence, Value, sentence};
-use crate::sorting;
+use crate::model::spelling::{ModuleMatch, Role};
+use crate::sentence::{Sentence, sentence};
 use std::collections::{BTreeMap, HashMap, HashSet};
-
-/// Result of loading one group.
-enum KeyOutcome<'a> {
-    /// The change is applied, perhaps without tensors that only scale it.
-    Applied,
-    /// The family has no such layer.
-    NoLayer,
-    /// The loader does not look up the key.
-    NotLookedUp(&'a ModuleMatch<'a>),
-    /// The loader does not read tensors with this suffix.
-    Unreadable(&'a str),
-    /// The suffix is supported but the loader cannot compute the change: the layer is skipped.
-    Fails(&'a str),
-}
 
 /// A loader's verdict, and the layers that it applies.
 pub struct Judgement {
@@ -38,10 +25,22 @@ pub struct Judgement {
 pub fn judgements(evidence: &Evidence) -> Vec<Judgement> {
     let places = TensorPlaces::of(evidence);
     let changes = strength::changes(evidence);
-    let judge = |loader| Case { loader, evidence, places: &places, changes: &changes }.judge();
+    let incomplete = incomplete(evidence);
+    let judge = |loader| Case { loader, evidence, places: &places, changes: &changes, incomplete: &incomplete }.judge();
     let mut list: Vec<Judgement> = rules::all().iter().map(judge).collect();
     list.push(own_judgement(evidence, &changes));
     list
+}
+
+/// Returns whether each group lacks a part of its tensors, or has factors whose ranks differ.
+fn incomplete(evidence: &Evidence) -> Vec<bool> {
+    let is_partial = |left: &&Leftover| {
+        matches!(left.reason, LeftoverReason::Incomplete { .. } | LeftoverReason::RankMismatch { .. })
+    };
+    let partial: HashSet<&str> =
+        evidence.adapter.leftovers.iter().filter(is_partial).map(|left| left.key.as_str()).collect();
+    let has_partial = |group: &Group| group.tensors.values().any(|tensor| partial.contains(tensor.name.as_str()));
+    evidence.groups.iter().map(has_partial).collect()
 }
 
 /// The group and key suffix of each tensor in the file.
@@ -71,96 +70,6 @@ impl<'a> TensorPlaces<'a> {
     }
 }
 
-/// Returns the suffix of a tensor's key after its group's stem.
-fn ending<'a>(group: &Group, name: &'a str) -> &'a str {
-    name.get(group.stem.len()..).unwrap_or(name)
-}
-
-/// Returns the suffixes of all keys of a group.
-fn endings(group: &Group) -> Vec<&str> {
-    group.tensors.values().map(|tensor| ending(group, &tensor.name)).collect()
-}
-
-/// Returns whether a tensor holds a change instead of only scaling or limiting one.
-fn holds_change(role: Role) -> bool {
-    !matches!(
-        role,
-        Role::Alpha | Role::Scale | Role::DoraScale | Role::Magnitude | Role::Rescale | Role::OnInput | Role::LoraBias
-    )
-}
-
-/// The rules of a loader that apply to one file.
-struct ActiveRules<'a> {
-    loader: &'a Loader,
-    path: Option<&'a LoadPath>,
-    names: Vec<&'a Name>,
-}
-
-impl<'a> ActiveRules<'a> {
-    fn of(loader: &'a Loader, path: Option<&'a LoadPath>, family: &str) -> ActiveRules<'a> {
-        let names = path.and_then(|path| path.names(family)).unwrap_or_else(|| loader.names_for(family));
-        ActiveRules { loader, path, names }
-    }
-
-    fn takes(&self, ending: &str) -> bool {
-        self.path.and_then(|path| path.takes(ending)).unwrap_or_else(|| self.loader.takes(ending))
-    }
-
-    /// Returns the version since which the loader applies such layers of a family, if it is known.
-    fn since(&self, family: &str, applied: &[(&Group, &ModuleMatch)]) -> Option<&'a str> {
-        let of_layer = |(group, found): &(&Group, &ModuleMatch)| {
-            let mut names = self.names.iter().filter(|name| name.fits(&group.stem, found)).map(|name| &name.since);
-            if names.clone().all(Option::is_some) { names.next()?.as_deref() } else { None }
-        };
-        let of_path = self.path.and_then(|path| path.since.as_deref());
-        let is_named = |(group, _): &(&Group, &ModuleMatch)| endings(group).iter().any(|end| end.contains(".default"));
-        let of_names = self.loader.default_since.as_deref().filter(|_| applied.iter().any(is_named));
-        of_path.or(of_names).or_else(|| applied.iter().find_map(of_layer)).or(self
-            .loader
-            .since
-            .get(family)
-            .map(String::as_str))
-    }
-}
-
-fn key_outcome<'a>(active: &ActiveRules, group: &'a Group, found: &'a Option<ModuleMatch<'a>>) -> KeyOutcome<'a> {
-    let loader = active.loader;
-    let Some(found) = found else { return KeyOutcome::NoLayer };
-    if !active.names.iter().any(|name| name.fits(&group.stem, found)) {
-        return KeyOutcome::NotLookedUp(found);
-    }
-    for (&role, tensor) in &group.tensors {
-        let ending = ending(group, &tensor.name);
-        if holds_change(role) && !active.takes(ending) {
-            return KeyOutcome::Unreadable(ending);
-        }
-    }
-    // A tensor that only scales a change has no effect without one.
-    if !group.tensors.keys().any(|&role| holds_change(role)) {
-        let first = group.tensors.values().next().map_or("", |tensor| ending(group, &tensor.name));
-        return KeyOutcome::Unreadable(first);
-    }
-    let boft = group.get(Role::OftBlocks).is_some_and(|tensor| tensor.shape.len() == 4);
-    if loader.boft_needs_alpha && boft && group.get(Role::Alpha).is_none() {
-        return KeyOutcome::Unreadable(".oft_blocks");
-    }
-    // The first layout has b1 (rank, inputs) and b2 (outputs, rank).
-    let is_old_layout = || {
-        let pair = group.get(Role::GloraB1).zip(group.get(Role::GloraB2));
-        pair.is_some_and(|(b1, b2)| b1.shape.first() == b2.shape.get(1) && b1.shape.first() < b1.shape.get(1))
-    };
-    if loader.glora_old_only && group.get(Role::GloraB1).is_some() && !is_old_layout() {
-        return KeyOutcome::Fails(".b1.weight");
-    }
-    if loader.tucker_lokr_fails && group.get(Role::LokrT2).is_some() {
-        return KeyOutcome::Fails(".lokr_t2");
-    }
-    if loader.dora_on_pairs_only && group.get(Role::DoraScale).is_some() && group.get(Role::Up).is_none() {
-        return KeyOutcome::Unreadable(".dora_scale");
-    }
-    KeyOutcome::Applied
-}
-
 /// A loader and a file.
 #[derive(Clone, Copy)]
 struct Case<'a> {
@@ -168,6 +77,8 @@ struct Case<'a> {
     evidence: &'a Evidence<'a>,
     places: &'a TensorPlaces<'a>,
     changes: &'a Changes<'a>,
+    /// Whether each group is incomplete.
+    incomplete: &'a [bool],
 }
 
 impl<'a> Case<'a> {
@@ -185,8 +96,9 @@ impl<'a> Case<'a> {
         }
         let path = loader.way(family, &keys);
         let active = ActiveRules::of(loader, path, family);
-        let groups = evidence.groups.iter().zip(evidence.found);
-        let outcomes: Vec<KeyOutcome> = groups.map(|(group, found)| key_outcome(&active, group, found)).collect();
+        let groups = evidence.groups.iter().zip(evidence.found).zip(self.incomplete);
+        let outcomes: Vec<KeyOutcome> =
+            groups.map(|((group, found), incomplete)| key_outcome(&active, group, found, *incomplete)).collect();
         let verdict = match path {
             Some(path) => self.judge_load_path(path, &keys, &outcomes),
             None => self.judge_keys(&active, &keys, &outcomes),
@@ -217,11 +129,11 @@ impl<'a> Case<'a> {
         let Case { loader, evidence, .. } = *self;
         let names = loader.later_names_for(&evidence.family.name);
         let newer = ActiveRules { loader, path: None, names };
-        let layers = outcomes.iter().zip(evidence.groups.iter().zip(evidence.found));
-        let is_new = |(outcome, (group, found)): &(&KeyOutcome, (&Group, &Option<ModuleMatch>))| {
-            !matches!(outcome, KeyOutcome::Applied) && matches!(key_outcome(&newer, group, found), KeyOutcome::Applied)
+        let is_new = |at: &usize| {
+            let applied = key_outcome(&newer, &evidence.groups[*at], &evidence.found[*at], self.incomplete[*at]);
+            !matches!(outcomes[*at], KeyOutcome::Applied) && matches!(applied, KeyOutcome::Applied)
         };
-        let gained = layers.filter(is_new).count();
+        let gained = (0..outcomes.len()).filter(is_new).count();
         (gained > 0).then(|| gained + count_applied(outcomes))
     }
 
@@ -294,6 +206,9 @@ impl<'a> Case<'a> {
         {
             let log = loader.unreadable(&endings(group), &format!("{}{ending}", group.stem));
             return self.refused(sentence!("loader.unreadable", ending = ending), Some(log));
+        }
+        if let Some(verdict) = self.refused_half(None, keys, outcomes) {
+            return verdict;
         }
         let usage = self.key_usage(active, outcomes);
         let (applied, total) = (count_applied(outcomes), outcomes.len());
@@ -383,7 +298,14 @@ impl<'a> Case<'a> {
             let text = line(path.log.as_deref(), &key).unwrap_or_else(|| loader.unreadable(&endings(group), &key));
             return self.refused(sentence!("loader.unreadable", ending = ending), Some(text));
         }
+        if let Some(verdict) = self.refused_half(Some(path), keys, outcomes) {
+            return verdict;
+        }
         let log = || line(path.log.as_deref().or(Some(&loader.unmatched)), self.first_unused(outcomes)?);
+        let stray = evidence.header.tensors.iter().zip(&places.tensors).find(|(_, place)| place.is_none());
+        if let Some((tensor, _)) = stray.filter(|_| path.refuse_strays) {
+            return self.refused(sentence!("loader.no_other_keys"), line(path.log.as_deref(), &tensor.name));
+        }
         let has_unmatched =
             outcomes.iter().any(|outcome| matches!(outcome, KeyOutcome::NotLookedUp(_) | KeyOutcome::NoLayer));
         if path.refuse_unnamed && (has_unmatched || places.tensors.contains(&None)) {
@@ -409,6 +331,35 @@ impl<'a> Case<'a> {
             strength_note: self.strength_note(Some(path), outcomes),
             ..self.verdict(status, applied, why, log())
         }
+    }
+
+    /// Returns the verdict on a file with half a pair, if the loader refuses it.
+    fn refused_half(&self, path: Option<&LoadPath>, keys: &[&str], outcomes: &[KeyOutcome]) -> Option<LoaderVerdict> {
+        let Case { loader, evidence, .. } = *self;
+        let half = |at: &usize| matches!(outcomes[*at], KeyOutcome::Incomplete);
+        let lone_up = |at: &usize| {
+            half(at) && evidence.groups[*at].get(Role::Up).is_some() && evidence.groups[*at].get(Role::Down).is_none()
+        };
+        let is_converted = path.is_none() && loader.is_converted(keys) || !loader.converts();
+        let at = match loader.half_pairs {
+            _ if path.is_some_and(|path| path.refuse_half) => (0..outcomes.len()).find(half),
+            HalfPairs::Refuse if is_converted => (0..outcomes.len()).find(half),
+            HalfPairs::UpRaises => (0..outcomes.len()).find(lone_up),
+            HalfPairs::Skip | HalfPairs::Refuse => None,
+        }?;
+        let group = &evidence.groups[at];
+        let key = group.tensors.values().next().map(|tensor| tensor.name.as_str()).unwrap_or_default();
+        let log = match loader.half_pairs {
+            HalfPairs::UpRaises => {
+                let up = group.get(Role::Up).map(|tensor| tensor.name.as_str()).unwrap_or_default();
+                format!(
+                    "KeyError: '{}'",
+                    up.replace("lora_up", "lora_down").replace("lora_B", "lora_A").replace(".up.", ".down.")
+                )
+            }
+            _ => loader.unreadable(&endings(group), key),
+        };
+        Some(self.refused(sentence!("loader.half_pair", key = key), Some(log)))
     }
 
     /// Returns the first key in file order of no layer, or of a layer that is not applied.
@@ -445,10 +396,6 @@ fn is_bundled(name: &str) -> bool {
     name.starts_with("bundle_emb.")
 }
 
-fn count_applied(outcomes: &[KeyOutcome]) -> usize {
-    outcomes.iter().filter(|outcome| matches!(outcome, KeyOutcome::Applied)).count()
-}
-
 /// Fills the class and the component of the family's network into a log line of diffusers.
 fn with_network_names(line: &str, evidence: &Evidence) -> String {
     let (network, part) = match rules::network(&evidence.family.name) {
@@ -456,14 +403,6 @@ fn with_network_names(line: &str, evidence: &Evidence) -> String {
         None => ("UNet2DConditionModel", "unet"),
     };
     line.replace("{network}", network).replace("{part}", part)
-}
-
-/// Returns the first group that the loader finds but cannot read, with the suffix.
-fn unreadable<'a>(groups: &'a [Group], outcomes: &'a [KeyOutcome<'a>]) -> Option<(&'a Group, &'a str)> {
-    groups.iter().zip(outcomes).find_map(|(group, outcome)| match outcome {
-        KeyOutcome::Unreadable(ending) => Some((group, *ending)),
-        _ => None,
-    })
 }
 
 /// Returns whether no layer of one of the file's networks is looked up.
@@ -475,95 +414,6 @@ fn misses_network(outcomes: &[KeyOutcome], evidence: &Evidence) -> bool {
         }
     }
     matched.values().any(|matched| !matched)
-}
-
-/// Returns the keys of no layer that are skipped although every layer is applied.
-fn skipped_keys(strays: &[&str]) -> Option<Sentence> {
-    Some(match strays {
-        [] => return None,
-        [key] => sentence!("loader.skips_key", key = *key),
-        [key, ..] => sentence!("loader.skips_keys", n = strays.len(), key = *key),
-    })
-}
-
-/// Reason why a loader does not apply a layer.
-#[derive(Clone, Copy, PartialEq)]
-enum Skip<'a> {
-    /// The family has no such layer.
-    NoLayer,
-    /// The loader does not look up its keys: their naming, prefix, and whether they are PEFT's.
-    Names(NamingScheme, &'a str, bool),
-    /// Its keys contain the wrapper of `torch.compile`.
-    Compiled,
-    /// The loader does not read tensors with this suffix.
-    Stored(&'a str),
-    /// It fails to compute them.
-    Fails(&'a str),
-}
-
-impl Skip<'_> {
-    fn of<'a>(group: &Group, outcome: &KeyOutcome<'a>) -> Option<Skip<'a>> {
-        match *outcome {
-            KeyOutcome::Applied => None,
-            KeyOutcome::NoLayer => Some(Skip::NoLayer),
-            KeyOutcome::NotLookedUp(found) if found.compiled => Some(Skip::Compiled),
-            KeyOutcome::NotLookedUp(found) => Some(Skip::Names(found.names, found.prefix, group.peft)),
-            KeyOutcome::Unreadable(ending) => Some(Skip::Stored(ending)),
-            KeyOutcome::Fails(ending) => Some(Skip::Fails(ending)),
-        }
-    }
-
-    /// Returns the reason for a number of layers of a file for the model `base`.
-    fn sentence(self, layers: usize, base: &Value) -> Sentence {
-        let (scheme, prefix, peft) = match self {
-            Skip::NoLayer => return sentence!("loader.no_layer", n = layers, base = base.clone()),
-            Skip::Compiled => return sentence!("loader.compiled", n = layers),
-            Skip::Stored(ending) => return sentence!("loader.stored", n = layers, ending = ending),
-            Skip::Fails(ending) => return sentence!("loader.fails", n = layers, ending = ending),
-            Skip::Names(scheme, prefix, peft) => (scheme, prefix, peft),
-        };
-        let names = match scheme {
-            NamingScheme::Diffusers => sentence!("names.diffusers"),
-            NamingScheme::AttnProcs => sentence!("names.attn_procs"),
-            NamingScheme::Ldm | NamingScheme::Native => sentence!("names.native"),
-            NamingScheme::Trainer => sentence!("names.trainer"),
-            NamingScheme::Place => return sentence!("loader.indexed", n = layers),
-        };
-        match (prefix, peft) {
-            ("", false) => sentence!("loader.unprefixed", n = layers, names = names),
-            ("", true) => sentence!("loader.unprefixed_peft", n = layers, names = names),
-            (prefix, false) => sentence!("loader.prefixed", n = layers, names = names, prefix = prefix),
-            (prefix, true) => sentence!("loader.prefixed_peft", n = layers, names = names, prefix = prefix),
-        }
-    }
-}
-
-/// Returns why layers are not applied: each reason with its number of layers, the most frequent first, and advice.
-fn reasons(loader: &Loader, evidence: &Evidence, outcomes: &[KeyOutcome]) -> Option<Sentence> {
-    // Only layers whose change is known can be converted.
-    let factors = evidence.adapter.deltas.iter().flat_map(|delta| delta.change.factors());
-    let computed: HashSet<&str> = factors.map(|factor| factor.key.as_str()).collect();
-    let (mut counts, mut convertible): (Vec<(Skip, usize)>, bool) = (Vec::new(), false);
-    for (group, outcome) in evidence.groups.iter().zip(outcomes) {
-        let Some(skip) = Skip::of(group, outcome) else { continue };
-        convertible |= group.tensors.values().any(|tensor| computed.contains(tensor.name.as_str()));
-        match counts.iter_mut().find(|(known, _)| *known == skip) {
-            Some((_, count)) => *count += 1,
-            None => counts.push((skip, 1)),
-        }
-    }
-    sorting::sort_by_key(&mut counts, |(_, count)| std::cmp::Reverse(*count));
-    let base = evidence.family.named();
-    let mut list: Vec<Sentence> = counts.iter().map(|(skip, count)| skip.sentence(*count, &base)).collect();
-    if !convertible {
-        return Sentence::joined(list);
-    }
-    if counts.iter().any(|(skip, _)| matches!(skip, Skip::Names(..) | Skip::Compiled)) {
-        list.push(sentence!("loader.convert_keys", loader = &loader.label));
-    } else if counts.iter().any(|(skip, _)| matches!(skip, Skip::Stored(_) | Skip::Fails(_))) {
-        list.push(sentence!("loader.convert_lora"));
-    }
-    Sentence::joined(list)
 }
 
 /// Returns the judgement of this program's own runner.

@@ -5,6 +5,8 @@ mod effect;
 mod evidence;
 mod judge;
 mod log;
+mod outcome;
+mod reasons;
 mod rules;
 mod strength;
 

@@ -101,6 +101,9 @@ pub struct Loader {
     /// Whether it reads only the first layout of GLoRA.
     #[serde(default)]
     pub glora_old_only: bool,
+    /// What it does with half a pair.
+    #[serde(default)]
+    pub half_pairs: HalfPairs,
     /// Whether it applies one alpha to all attention layers.
     #[serde(default)]
     pub misplaces_alphas: bool,
@@ -134,6 +137,12 @@ pub struct LoadPath {
     /// Whether tensors that it cannot read make it refuse the file.
     #[serde(default)]
     pub refuse_unreadable: bool,
+    /// Whether a key that is of no layer at all makes it refuse the file.
+    #[serde(default)]
+    pub refuse_strays: bool,
+    /// Whether half a pair makes it refuse the file.
+    #[serde(default)]
+    pub refuse_half: bool,
     /// The version since which it has this path.
     pub since: Option<String>,
     /// Whether it drops alpha tensors.
@@ -141,6 +150,9 @@ pub struct LoadPath {
     pub drops_alpha: bool,
     /// Text that every key must contain, except keys with a suffix in `drops`.
     pub need: Option<String>,
+    /// Whether one key with that text is enough.
+    #[serde(default)]
+    need_once: bool,
     #[serde(default)]
     drops: Vec<String>,
     /// Keys after the first prefix of `names`, with `*` for the number of a block: each must be there for every block,
@@ -184,7 +196,9 @@ impl LoadPath {
     pub fn lacking<'a>(&self, keys: &[&'a str]) -> Option<&'a str> {
         let word = self.need.as_ref()?;
         let dropped = |key: &str| self.drops.iter().any(|end| key.ends_with(end.as_str()));
-        keys.iter().copied().find(|key| !key.contains(word.as_str()) && !dropped(key))
+        let lacks = |key: &&str| !key.contains(word.as_str()) && !dropped(key);
+        let is_enough = self.need_once && keys.iter().any(|key| key.contains(word.as_str()));
+        keys.iter().copied().find(lacks).filter(|_| !is_enough)
     }
 
     /// Returns the first key that is missing in one of the file's blocks, if the path wants every layer of each.
@@ -287,6 +301,19 @@ pub enum Unreadable {
     /// The layer is skipped.
     Ignore,
     /// The file is refused.
+    Refuse,
+}
+
+/// Handling of half a pair.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HalfPairs {
+    /// The layer is skipped.
+    #[default]
+    Skip,
+    /// `up` without `down` raises an error; otherwise the layer is skipped.
+    UpRaises,
+    /// The file is refused, if it is converted at all.
     Refuse,
 }
 
@@ -442,6 +469,11 @@ impl Loader {
     /// Returns its log line if the file has no layers under a network's name.
     pub fn silent(&self) -> Option<&str> {
         self.silent_log.as_deref()
+    }
+
+    /// Returns whether it converts some files.
+    pub fn converts(&self) -> bool {
+        !self.converted.is_empty()
     }
 
     /// Returns whether it converts the whole file as one from sd-scripts.

@@ -1,11 +1,13 @@
 //! Base models in diffusers layout: networks, tokenizers, noise schedule and the location of all weights.
 
-use super::{REFINER, StableDiffusion, inpainting_channels, special};
+use super::{StableDiffusion, inpainting_channels, special};
 use crate::model::{Clip, ClipConfig, Component, ConfigError, Family, Unet, UnetConfig, Vae, VaeConfig};
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::folder::Folder;
+use crate::pipeline::said;
 use crate::pipeline::spec::OpenedModel;
 use crate::samplers::ScheduleConfig;
+use crate::sentence::sentence;
 use crate::text::{TextError, Tokenizer, TokenizerConfig};
 use crate::weights::Checkpoint;
 
@@ -27,16 +29,18 @@ impl StableDiffusion {
         let index = match folder.text("model_index.json").await? {
             Some(text) => serde_json::from_str(&text).map_err(|error| PipelineError::InvalidFile {
                 file: "model_index.json".into(),
-                reason: error.to_string(),
+                reason: error.to_string().into(),
             })?,
             None => serde_json::Value::Null,
         };
         match index["_class_name"].as_str() {
-            Some(other) if !PIPELINES.contains(&other) => return Err(PipelineError::Unsupported(format!("a {other}"))),
+            Some(other) if !PIPELINES.contains(&other) => {
+                return Err(PipelineError::unsupported(sentence!("image.a_pipeline", name = other)));
+            }
             _ => {}
         }
         if !folder.has("text_encoder/config.json") && folder.has("text_encoder_2/config.json") {
-            return Err(PipelineError::Unsupported(REFINER.into()));
+            return Err(PipelineError::unsupported(sentence!("image.refiner")));
         }
         let unet = Unet::new(&config(folder, "unet/config.json", UnetConfig::parse).await?);
         let vae = Vae::new(&config(folder, "vae/config.json", VaeConfig::parse).await?);
@@ -49,7 +53,7 @@ impl StableDiffusion {
         let expected = unet.config.cross_attention_dim;
         if states != expected {
             let reason = format!("cross_attention_dim is {expected}, but the text encoders' width is {states}");
-            return Err(PipelineError::InvalidFile { file: "unet/config.json".into(), reason });
+            return Err(PipelineError::InvalidFile { file: "unet/config.json".into(), reason: reason.into() });
         }
         let (channels, expected) = (unet.config.in_channels, vae.config.latent_channels);
         if channels != expected && channels != inpainting_channels(expected) {
@@ -88,7 +92,8 @@ async fn config<T>(
     path: &str,
     parse: impl Fn(&str) -> Result<T, ConfigError>,
 ) -> Result<T, PipelineError> {
-    let bad = |error: ConfigError| PipelineError::InvalidFile { file: path.into(), reason: error.to_string() };
+    let bad =
+        |error: ConfigError| PipelineError::InvalidFile { file: path.into(), reason: said::config(&error).into() };
     parse(&folder.required(path).await?).map_err(bad)
 }
 
@@ -99,8 +104,10 @@ async fn tokenizer(folder: &Folder, directory: &str) -> Result<Tokenizer, Pipeli
         (Some(vocab), Some(merges)) => {
             let config = text("tokenizer_config.json").await?;
             let special = text("special_tokens_map.json").await?;
-            let bad =
-                |error: TextError| PipelineError::InvalidFile { file: directory.into(), reason: error.to_string() };
+            let bad = |error: TextError| PipelineError::InvalidFile {
+                file: directory.into(),
+                reason: said::text(&error).into(),
+            };
             let config = TokenizerConfig::from_json(config.as_deref().unwrap_or("{}"), special.as_deref());
             Tokenizer::from_files(&vocab, &merges, &config.map_err(bad)?).map_err(bad)
         }

@@ -17,11 +17,8 @@ use super::spec::{
 };
 use crate::model::{Clip, Component, Family, FamilyId, Module, Vae};
 use crate::plan::{self, Plan, PlanError, TextOutput};
+use crate::sentence::sentence;
 use crate::text::{CHUNK_LEN, Tokenizer};
-
-/// Description of SDXL's refiner, which has only the second text encoder and was trained on nearly denoised
-/// latents.
-pub(super) const REFINER: &str = "the SDXL refiner, which finishes images that an SDXL base model started";
 
 /// Returns the input channels of a UNet that also reads a mask and the latents of the masked image.
 pub(super) fn inpainting_channels(latent_channels: usize) -> usize {
@@ -30,13 +27,12 @@ pub(super) fn inpainting_channels(latent_channels: usize) -> usize {
 
 /// Builds the error for a model whose UNet reads something else besides latents.
 pub(super) fn special(channels: usize) -> PipelineError {
-    let kind = match channels {
-        5 => "a depth-to-image model",
-        7 => "an upscaler",
-        8 => "an image-editing model such as InstructPix2Pix",
-        _ => "an unknown kind of model",
-    };
-    PipelineError::Unsupported(format!("{kind}: its UNet has {channels} input channels instead of 4"))
+    PipelineError::unsupported(match channels {
+        5 => sentence!("image.depth_model", channels = channels),
+        7 => sentence!("image.upscaler_model", channels = channels),
+        8 => sentence!("image.editing_model", channels = channels),
+        _ => sentence!("image.unknown_model", channels = channels),
+    })
 }
 
 /// A Stable Diffusion model.

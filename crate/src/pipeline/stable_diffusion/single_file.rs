@@ -1,7 +1,7 @@
 //! Base models in single files: complete checkpoints (CompVis's LDM, Stability AI's sgm, stable-diffusion.cpp's GGUF), or
 //! a UNet, text encoders and a VAE from files of their own, identified by the keys and shapes of their tensors.
 
-use super::{REFINER, StableDiffusion, inpainting_channels, special};
+use super::{StableDiffusion, inpainting_channels, special};
 use crate::model::config::PerLevel;
 use crate::model::stored::{clip_locations, unet_locations};
 use crate::model::{Clip, Component, Family, FamilyId, TensorLocation, Unet, UnetConfig, Vae, single_file};
@@ -123,7 +123,7 @@ impl Sources {
 
 /// Builds the error for a file that is not a complete checkpoint of a known size.
 fn invalid(name: &str, reason: String) -> PipelineError {
-    PipelineError::InvalidFile { file: name.into(), reason }
+    PipelineError::InvalidFile { file: name.into(), reason: reason.into() }
 }
 
 /// Infers the family and config of the UNet in a file from the shapes of its tensors, if it has one.
@@ -141,7 +141,7 @@ fn completed(name: &str, family: FamilyId, mut config: UnetConfig) -> Result<Une
         return Err(special(config.in_channels));
     }
     if family == FamilyId::Sdxl && config.cross_attention_dim == OPEN_CLIP_G {
-        return Err(PipelineError::Unsupported(REFINER.into()));
+        return Err(PipelineError::unsupported(sentence!("image.refiner")));
     }
     if config.block_out_channels.first() != Some(&320) {
         let reason = format!(

@@ -88,18 +88,18 @@ impl WebUiSettings {
         let not_negative = |value: f64| value.is_finite() && value >= 0.0;
         let positive = |value: f64| value.is_finite() && value > 0.0;
         let rules: [(&str, Option<f64>, &dyn Fn(f64) -> bool, &str); 12] = [
-            ("Sigma churn", self.s_churn, &not_negative, "it must be 0 or more"),
-            ("Sigma tmin", self.s_tmin, &not_negative, "it must be 0 or more"),
-            ("Sigma tmax", self.s_tmax, &not_negative, "it must be 0 or more"),
-            ("Sigma noise", self.s_noise, &not_negative, "it must be 0 or more"),
-            ("Schedule min sigma", self.sigma_min, &positive, "it must be above 0"),
-            ("Schedule max sigma", self.sigma_max, &positive, "it must be above 0"),
-            ("Schedule rho", self.rho, &positive, "it must be above 0"),
-            ("Beta schedule alpha", self.beta_alpha, &positive, "it must be above 0"),
-            ("Beta schedule beta", self.beta_beta, &positive, "it must be above 0"),
-            ("Extra noise", self.extra_noise, &not_negative, "it must be 0 or more"),
-            ("NGMS", self.min_sigma_of_guidance, &not_negative, "it must be 0 or more"),
-            ("Skip Early CFG", self.skip_early_guidance, &|share| (0.0..=1.0).contains(&share), "it must be 0 to 1"),
+            ("Sigma churn", self.s_churn, &not_negative, "recipe.not_negative"),
+            ("Sigma tmin", self.s_tmin, &not_negative, "recipe.not_negative"),
+            ("Sigma tmax", self.s_tmax, &not_negative, "recipe.not_negative"),
+            ("Sigma noise", self.s_noise, &not_negative, "recipe.not_negative"),
+            ("Schedule min sigma", self.sigma_min, &positive, "recipe.positive"),
+            ("Schedule max sigma", self.sigma_max, &positive, "recipe.positive"),
+            ("Schedule rho", self.rho, &positive, "recipe.positive"),
+            ("Beta schedule alpha", self.beta_alpha, &positive, "recipe.positive"),
+            ("Beta schedule beta", self.beta_beta, &positive, "recipe.positive"),
+            ("Extra noise", self.extra_noise, &not_negative, "recipe.not_negative"),
+            ("NGMS", self.min_sigma_of_guidance, &not_negative, "recipe.not_negative"),
+            ("Skip Early CFG", self.skip_early_guidance, &|share| (0.0..=1.0).contains(&share), "recipe.share"),
         ];
         let wrong = rules.into_iter().find_map(|(name, value, is_allowed, wanted)| {
             value.filter(|value| !is_allowed(*value)).map(|value| (name, value, wanted))
