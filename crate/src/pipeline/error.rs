@@ -137,10 +137,11 @@ impl PipelineError {
         )
     }
 
-    /// Returns the message as a sentence; `None` for what is no message (cancelled, repeated without f16).
+    /// Returns the message as a sentence; `None` for what is no message (cancelled, repeated without f16 or
+    /// without a partner).
     pub fn sentence(&self) -> Option<Sentence> {
         Some(match self {
-            PipelineError::Cancelled | PipelineError::F16Overflow => return None,
+            PipelineError::Cancelled | PipelineError::F16Overflow | PipelineError::Partner(_) => return None,
             PipelineError::MissingFile(file) => missing_file(file),
             PipelineError::InvalidFile { file, reason } => {
                 sentence!("edit.file", file = file, problem = reason.clone())
