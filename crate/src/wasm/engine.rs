@@ -2,7 +2,6 @@
 
 use super::convert::{failure, from_js, refused, to_js};
 use super::device::Device;
-use super::partner::SecondWorker;
 use super::sources::Place;
 use super::types::{GeneratedInfo, ModelInfo, PreviewInfo, ProgressInfo};
 use crate::formats::ByteSource;
@@ -48,7 +47,7 @@ pub struct Engine {
     pub(super) chosen_weights: Cell<(WeightChoice, Option<u64>)>,
     /// Bytes that this engine and a partner's may take together on the CPU; 0 for no partner.
     pub(super) memory_of_two: Cell<u64>,
-    pub(super) partner: RefCell<Option<Rc<SecondWorker>>>,
+    pub(super) partner: RefCell<Option<Rc<dyn Partner>>>,
     /// Floating-point operations per second of the CPU, once measured.
     pub(super) cpu_speed: Cell<Option<f64>>,
     /// Whether untuned kernels are tuned before the first image.
@@ -250,7 +249,7 @@ impl Engine {
         let info = ModelInfo::of(&model, storage, fingerprint, if partner.is_some() { 2 } else { 1 });
         let mut session = Session::new(device, config, model);
         session.tuning_enabled = self.tuning_enabled.clone();
-        session.partner = partner.map(|partner| partner as Rc<dyn Partner>);
+        session.partner = partner;
         wasm_bindgen_futures::spawn_local(session.warm_up());
         self.models_opened.set(self.models_opened.get() + 1);
         *self.opened.borrow_mut() = Some(Opened {

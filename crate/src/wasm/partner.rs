@@ -41,7 +41,7 @@ impl Engine {
 }
 
 /// The engine of another worker.
-pub(super) struct SecondWorker {
+struct SecondWorker {
     ask: Function,
 }
 
