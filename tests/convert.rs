@@ -31,7 +31,7 @@ fn folded(opened: &Opened, strength: f32) -> BTreeMap<String, Vec<f32>> {
 }
 
 /// Returns a file on the mini base, if the sizes of its layers do not follow from it.
-fn sized(opened: Opened<'_>) -> Opened<'_> {
+pub(crate) fn sized(opened: Opened<'_>) -> Opened<'_> {
     if opened.adapter.deltas.iter().all(|delta| delta.change.is_sized()) {
         return opened;
     }

@@ -48,8 +48,10 @@ struct SecondWorker {
 impl Partner for SecondWorker {
     fn start(&self, half: Half) -> LocalFuture<'static, Result<Vec<f32>, PipelineError>> {
         let asked = half_to_js(&half).and_then(|half| self.ask.call1(&JsValue::UNDEFINED, &half));
+        // Its failure is seen from now on: one that nothing sees would be a crash of this worker.
+        let answer = asked.map(|promise| JsFuture::from(Promise::resolve(&promise)));
         Box::pin(async move {
-            let answer = JsFuture::from(Promise::resolve(&asked.map_err(failed)?)).await.map_err(failed)?;
+            let answer = answer.map_err(failed)?.await.map_err(failed)?;
             Ok(answer.dyn_into::<Float32Array>().map_err(failed)?.to_vec())
         })
     }
