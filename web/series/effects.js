@@ -13,7 +13,7 @@ import { unfold } from "../world.js";
 /** @typedef {import("../engine/types.d.ts").SeriesLayer} Layer */
 
 /** Milliseconds between two summaries, and how many times as long as the last one: the worker could measure instead. */
-const PAUSE = 1000;
+const PAUSE = 4000;
 const TIMES = 20;
 
 /** What finds and measures training runs. */
