@@ -19,9 +19,9 @@ pub enum Elements<'a> {
 }
 
 /// Elements of a block.
-const BLOCK: usize = 32;
+pub(crate) const BLOCK: usize = 32;
 /// Blocks of a superblock.
-const BLOCKS: usize = 8;
+pub(crate) const BLOCKS: usize = 8;
 
 impl<'a> Elements<'a> {
     /// Returns the number of elements.
@@ -115,7 +115,7 @@ vectorized! {
 }
 
 #[inline(always)]
-fn f16_to_f32(bits: u16) -> f32 {
+pub(crate) fn f16_to_f32(bits: u16) -> f32 {
     // Exponents of f16 are biased by 15, those of f32 by 127.
     let rebias = f32::from_bits((127 + 127 - 15) << 23);
     let bits = u32::from(bits);

@@ -1,4 +1,5 @@
-//! f32 kernels for CPUs: matrix products with fused operations, attention, norms and activations.
+//! f32 kernels for CPUs: matrix products with fused operations, attention, norms and activations; conversions of elements
+//! that are stored in fewer bits.
 //!
 //! The loops are plain Rust on arrays of fixed length, which the compiler turns into vector instructions; on x86-64
 //! they are compiled for AVX2 with FMA and for AVX-512 as well and selected at run time. Native programs use all cores.
@@ -12,6 +13,7 @@ mod arithmetic;
 mod attention;
 mod elements;
 mod feature_map;
+mod ggml;
 mod isa;
 mod matrix;
 mod norm;
@@ -19,6 +21,7 @@ mod packed;
 mod parallel;
 mod pool;
 mod product;
+mod quantize;
 mod scratch;
 mod winograd;
 
@@ -27,9 +30,11 @@ pub use arithmetic::{add, axpy};
 pub use attention::{Attention, Heads};
 pub use elements::Elements;
 pub use feature_map::Windows;
+pub use ggml::BlockType;
 pub use matrix::Matrix;
 pub use norm::{Moments, normalize, row_moments, scale_and_shift};
 pub use parallel::{for_each_chunk, map};
 pub use pool::threads;
 pub use product::{Finish, Left, Product};
+pub use quantize::{quantize_q4, quantize_q8};
 pub use winograd::Winograd;

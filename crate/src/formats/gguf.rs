@@ -4,9 +4,10 @@
 //! (`general.type` is `adapter`); all other files are models, or networks of one.
 
 use super::tensor::check_shape;
-use super::{BlockType, ByteSource, Dtype, FormatError, Header, TensorInfo};
+use super::{ByteSource, Dtype, FormatError, Header, TensorInfo};
 use crate::num::numel;
 use crate::sentence::sentence;
+use crate::simd::BlockType;
 use crate::sorting;
 use std::collections::{BTreeMap, HashMap, HashSet};
 

@@ -5,7 +5,6 @@
 
 pub mod archive;
 mod error;
-mod ggml;
 pub mod gguf;
 mod imports;
 mod pickle;
@@ -25,7 +24,6 @@ mod zip;
 pub use ::safetensors::Dtype;
 pub use archive::{Archive, Member};
 pub use error::FormatError;
-pub use ggml::BlockType;
 pub use imports::{Import, imports};
 pub use pickle::Danger;
 pub use safetensors::Header;

@@ -1,12 +1,12 @@
 //! Tensors of files and reads of their elements. Every reader of tensor data goes through [`TensorInfo`], which knows
 //! how the elements are arranged in the file.
 
-use super::ggml::BlockType;
 use super::source::past_the_end;
 use super::view::{View, extent};
 use super::{ByteSource, Dtype, FormatError, widen::widen};
 use crate::num::{host_len, numel};
 use crate::sentence::{Sentence, sentence};
+use crate::simd::BlockType;
 use std::io;
 use std::ops::Range;
 
@@ -93,7 +93,7 @@ impl TensorInfo {
             (Some(view), _) => view.gather(source, &self.bytes, &self.shape, self.dtype).await,
             (None, Some(blocks)) => {
                 let elements = blocks.decode(&source.read(self.bytes.clone()).await?);
-                Ok(elements.into_iter().flat_map(f32::to_le_bytes).collect())
+                Ok(bytemuck::pod_collect_to_vec(&elements))
             }
         }
     }

@@ -3,6 +3,7 @@
 //! In memory, eight blocks are a superblock: their quants in order, then their scales. A superblock is a whole number of
 //! vec4s, so that tensors of whole superblocks are contiguous when they are concatenated.
 
+use crate::simd::{quantize_q4, quantize_q8};
 use half::f16;
 
 /// Elements of a block.
@@ -39,13 +40,13 @@ impl Blocks {
     /// Quantizes elements; they are padded with zeros to whole superblocks.
     pub fn pack(self, values: &[f32]) -> Vec<u8> {
         let mut bytes = vec![0; values.len().div_ceil(SUPERBLOCK) * self.superblock_bytes()];
-        for (values, bytes) in values.chunks(SUPERBLOCK).zip(bytes.chunks_exact_mut(self.superblock_bytes())) {
-            let (quants, scales) = bytes.split_at_mut(8 * self.quant_bytes());
-            let blocks = quants.chunks_exact_mut(self.quant_bytes()).zip(scales.as_chunks_mut::<2>().0);
-            for (values, (quants, scale)) in values.chunks(BLOCK).zip(blocks) {
-                let mut block = [0.0; BLOCK];
-                block[..values.len()].copy_from_slice(values);
-                *scale = f16::from_f32(self.quantize(&block, quants)).to_le_bytes();
+        let (whole, rest) = values.as_chunks::<SUPERBLOCK>();
+        let mut last = [0.0; SUPERBLOCK];
+        last[..rest.len()].copy_from_slice(rest);
+        for (values, bytes) in whole.iter().chain([&last]).zip(bytes.chunks_exact_mut(self.superblock_bytes())) {
+            match self {
+                Blocks::Q8 => fill(values, bytes, quantize_q8),
+                Blocks::Q4 => fill(values, bytes, quantize_q4),
             }
         }
         bytes
@@ -64,31 +65,6 @@ impl Blocks {
         values
     }
 
-    /// Writes the quants of a block; returns its scale before it is rounded to f16.
-    fn quantize(self, block: &[f32; BLOCK], quants: &mut [u8]) -> f32 {
-        match self {
-            Blocks::Q8 => {
-                let scale = block.iter().fold(0.0, |largest: f32, value| largest.max(value.abs())) / 127.0;
-                let inverse = inverse(scale);
-                for (quant, value) in quants.iter_mut().zip(block) {
-                    *quant = round(value * inverse).to_le_bytes()[0];
-                }
-                scale
-            }
-            Blocks::Q4 => {
-                let larger = |most: f32, &value: &f32| if value.abs() > most.abs() { value } else { most };
-                let scale = block.iter().fold(0.0, larger) / -8.0;
-                let inverse = inverse(scale);
-                let quant = |value: f32| to_u4(value * inverse + 8.5);
-                let (low, high) = block.split_at(BLOCK / 2);
-                for (byte, (&low, &high)) in quants.iter_mut().zip(low.iter().zip(high)) {
-                    *byte = quant(low) | quant(high) << 4;
-                }
-                scale
-            }
-        }
-    }
-
     /// Returns the elements of a block.
     fn dequantize(self, quants: &[u8], scale: f32) -> [f32; BLOCK] {
         let half = BLOCK / 2;
@@ -100,23 +76,16 @@ impl Blocks {
     }
 }
 
-fn inverse(scale: f32) -> f32 {
-    if scale == 0.0 { 0.0 } else { 1.0 / scale }
-}
-
-/// Rounds to the nearest integer, halves away from zero; faster than `f32::round`, which is a call on many targets.
-fn round(value: f32) -> i32 {
-    #[expect(clippy::cast_possible_truncation, reason = "the magnitude is at most 127 and a half")]
-    let whole = value as i32;
-    let rest = value - whole as f32;
-    whole + i32::from(rest >= 0.5) - i32::from(rest <= -0.5)
-}
-
-/// Rounds a positive value down, to at most 15.
-fn to_u4(value: f32) -> u8 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the value is from 0 to 17")]
-    let whole = value as u8;
-    whole.min(15)
+/// Writes the quants of a superblock and then its scales.
+fn fill<const QUANTS: usize>(
+    values: &[f32; SUPERBLOCK],
+    bytes: &mut [u8],
+    quantize: impl Fn(&[f32; SUPERBLOCK], &mut [u8; QUANTS]) -> [f32; 8],
+) {
+    if let Some((quants, scales)) = bytes.split_first_chunk_mut() {
+        let found = quantize(values, quants).map(|scale| f16::from_f32(scale).to_le_bytes());
+        scales.as_chunks_mut().0.copy_from_slice(&found);
+    }
 }
 
 #[cfg(test)]
