@@ -75,8 +75,8 @@ try {
   await page.pause(SETTLED);
   console.log(JSON.stringify({ ...options, open, load: loadavg()[0] }));
   for (let image = 0; image < Number(options.images); image++) console.log(JSON.stringify(await drawn()));
-  const device = await page.run(() => document.querySelector('[data-testid=device]').textContent);
-  console.log(/[^.]*worker[^.]*[.]/.exec(device)?.[0].trim());
+  await page.pause(SETTLED);
+  console.log(await page.run(() => document.querySelector('[data-testid=estimate]')?.innerText));
   if (memory) console.log(`${Math.round(memory.stop() / 2 ** 20)} MiB`);
 } finally {
   await page.close();

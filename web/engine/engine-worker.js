@@ -60,7 +60,9 @@ const calls = {
  * @param {() => Promise<import("./types.d.ts").ModelInfo>} open
  */
 function opened(engine, { call, args, places }, open) {
-  const { device, weights, memory, memoryOfTwo } = args.on;
+  const { device, weights, memory } = args.on;
+  // A second worker would download a model at an address once more.
+  const memoryOfTwo = places.some((place) => "address" in place) ? undefined : args.on.memoryOfTwo;
   return inTurn(async () => {
     const next = new Second();
     engine.use_partner((/** @type {unknown} */ half) => next.ask(half));
