@@ -54,9 +54,9 @@ export function benchText({ adapter, rows }) {
   return [`LoRA Loupe on ${adapter}`, ...lines, ""].join("\n");
 }
 
-/** Shares of the peak from which a kernel is good, and fair. */
-const GOOD = 0.5;
-const FAIR = 0.25;
+/** Shares of the peak from which a kernel is good, and fair, in percent as the table rounds them. */
+const GOOD = 50;
+const FAIR = 25;
 
 /**
  * What a kernel's share of the peak means; null for the peaks themselves. Norms read more than they compute, so their
@@ -65,7 +65,8 @@ const FAIR = 0.25;
 export function verdict({ group, name, share_of_roof }) {
   if (group === "roof" || share_of_roof === null) return null;
   if (/^(\d+ x )?(group|layer) norm/.test(name)) return "memory";
-  return share_of_roof >= GOOD ? "good" : share_of_roof >= FAIR ? "fair" : "slow";
+  const percent = Math.round(100 * share_of_roof);
+  return percent >= GOOD ? "good" : percent >= FAIR ? "fair" : "slow";
 }
 
 /**
