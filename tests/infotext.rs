@@ -235,6 +235,18 @@ fn web_ui_1_10_texts_are_read() {
 }
 
 #[test]
+fn masks_are_of_the_whole_picture_or_only_of_an_area() {
+    let area = |text: &str| read_infotext(&format!("a cat\nSteps: 5, Sampler: Euler a, {text}")).masked_area;
+    let settings = |padding, blur| Some(MaskedAreaSettings { padding, blur });
+    assert_eq!(area("Denoising strength: 0.5"), None);
+    assert_eq!(area("Denoising strength: 0.5, Mask blur: 4"), settings(None, 4));
+    assert_eq!(area("Mask blur: 7, Inpaint area: Only masked, Masked area padding: 16"), settings(Some(16), 7));
+    assert_eq!(area("Inpaint area: Only masked"), settings(Some(32), 0));
+    let recipe = Recipe { masked: true, masked_area: settings(None, 4), ..recipe() };
+    assert_eq!(read_infotext(&RecipeDraft::of(&recipe).to_infotext()).masked_area, settings(None, 4));
+}
+
+#[test]
 fn hires_fix_of_unknown_size_is_reported_as_leftovers() {
     let info = read_infotext(
         "a\nSteps: 6, Sampler: Euler, Denoising strength: 0.4, Hires steps: 3, Hires upscaler: Latent, Size: 512x512",
@@ -538,7 +550,7 @@ prop_compose! {
         sampler in prop::option::of(prop::sample::select(SamplerKind::ALL.to_vec())),
         schedule in prop::option::of(prop::sample::select(SigmaSpacing::ALL.to_vec())),
         (model, model_hash) in (prop::option::of(any::<String>()), prop::option::of("[0-9a-f]{10}")),
-        (denoise, clip_skip, eta, masked_area) in (prop::option::of(0f64..=1.0), prop::option::of(2usize..13), prop::option::of(0f64..=1.0), prop::option::of((0usize..1024, 0usize..256))),
+        (denoise, clip_skip, eta, masked_area) in (prop::option::of(0f64..=1.0), prop::option::of(2usize..13), prop::option::of(0f64..=1.0), prop::option::of((prop::option::of(0usize..1024), 1usize..256))),
         hires in prop::option::of((1.01f64..4.0, 0f64..=1.0, 0usize..90, prop::sample::select(vec![Upscaler::Latent, Upscaler::Pixels]), prop::option::of("[a-zA-Z][a-zA-Z0-9+_ -]{0,20}[a-z0-9+]"))),
         embeddings in prop::collection::btree_map("[a-z][a-z0-9-]{0,8}", "[0-9a-f]{12}", 0..3),
         (emphasis, pad_conds, is_zero_snr) in (prop::sample::select(vec![None, Some(Emphasis::NoNorm), Some(Emphasis::Ignore)]), any::<bool>(), any::<bool>()),

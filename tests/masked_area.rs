@@ -21,7 +21,8 @@ fn the_area_is_cut_out_and_pasted_back_as_the_web_ui_does_it() {
     for case in cases.as_array().expect("a list") {
         let name = case["name"].as_str().expect("a name");
         let number = |value: &serde_json::Value| usize::try_from(value.as_u64().expect("a number")).expect("a number");
-        let settings = MaskedAreaSettings { padding: number(&case["padding"]), blur: number(&case["blur"]) };
+        let padding = (!case["padding"].is_null()).then(|| number(&case["padding"]));
+        let settings = MaskedAreaSettings { padding, blur: number(&case["blur"]) };
         let size = (number(&case["size"][0]), number(&case["size"][1]));
         let area = MaskedArea::new(image(name, "image"), &image(name, "mask"), settings, size).expect("an area");
 

@@ -1,5 +1,6 @@
 """Writes tests/golden/masked_area/: what Pillow and OpenCV make of an image and a mask by the steps of AUTOMATIC1111's
-"Only masked" (crop region with padding, proportions of the generated size, blur, resizing, paste through the mask).
+"Only masked" (crop region with padding, proportions of the generated size, blur, resizing, paste through the mask) and
+"Whole picture" (blur, resizing, rounding, paste through the doubled mask).
 
     pip install pillow opencv-python-headless numpy
     python tests/make/masked_area.py
@@ -14,12 +15,15 @@ from PIL import Image, ImageOps
 
 OUT = Path(__file__).parent.parent / "golden" / "masked_area"
 
-# name, size of the image, white rectangle of the mask, padding, blur, size that is generated
+# name, size of the image, white rectangle of the mask, padding (none for the whole picture), blur, size that is generated
 CASES = [
     ("middle", (160, 120), (60, 40, 95, 70), 16, 4, (64, 64)),
     ("corner", (150, 97), (0, 70, 20, 97), 32, 0, (96, 64)),
     ("wide", (200, 60), (20, 10, 180, 50), 8, 3, (64, 64)),
     ("whole", (80, 80), (0, 0, 80, 80), 0, 2, (64, 96)),
+    ("picture", (96, 64), (30, 20, 61, 50), None, 4, (96, 64)),
+    ("picture-smaller", (170, 130), (50, 0, 110, 77), None, 6, (96, 64)),
+    ("picture-sharp", (48, 40), (7, 9, 30, 40), None, 0, (64, 64)),
 ]
 
 
@@ -62,6 +66,47 @@ def blurred(mask, blur):
     return Image.fromarray(cv2.GaussianBlur(rows, (1, reach), blur))
 
 
+def overlaid(image, generated, mask):
+    """The generated image under what the mask keeps of the image."""
+    overlay = Image.new("RGBa", image.size)
+    overlay.paste(image.convert("RGBA").convert("RGBa"), mask=ImageOps.invert(mask))
+    result = generated.convert("RGBA")
+    result.alpha_composite(overlay.convert("RGBA"))
+    return result.convert("RGB")
+
+
+def rounded(mask, made):
+    latent = numpy.around(numpy.asarray(mask.resize((made[0] // 8, made[1] // 8)), dtype=numpy.float32) / 255)
+    return Image.fromarray((latent * 255).astype(numpy.uint8))
+
+
+def whole_picture(image, mask, generated, _):
+    made = generated.size
+    image, mask = image.resize(made, Image.LANCZOS), mask.resize(made, Image.LANCZOS)
+    doubled = Image.fromarray(numpy.clip(numpy.asarray(mask).astype(numpy.float32) * 2, 0, 255).astype(numpy.uint8))
+    return {"start": image, "latent_mask": rounded(mask, made), "pasted": overlaid(image, generated, doubled)}
+
+
+def only_masked(image, mask, generated, padding):
+    size, made = image.size, generated.size
+    x1, y1, x2, y2 = mask.getbbox()
+    x1, y1 = max(x1 - padding, 0), max(y1 - padding, 0)
+    x2, y2 = min(x2 + padding, size[0]), min(y2 + padding, size[1])
+    proportion = made[0] / made[1]
+    if (x2 - x1) / (y2 - y1) > proportion:
+        y1, y2 = span(y1, y2, (x2 - x1) / proportion, size[1])
+    else:
+        x1, x2 = span(x1, x2, (y2 - y1) * proportion, size[0])
+    area = (x1, y1, x2, y2)
+    placed = Image.new("RGB", size)
+    placed.paste(fitted(generated, (x2 - x1, y2 - y1), True), (x1, y1))
+    return {
+        "start": fitted(image.crop(area), made, False),
+        "latent_mask": rounded(fitted(mask.crop(area), made, False), made),
+        "pasted": overlaid(image, placed, mask),
+    }
+
+
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
     cases = []
@@ -73,24 +118,9 @@ def main():
         image.save(OUT / f"{name}.image.png")
         generated.save(OUT / f"{name}.generated.png")
         mask = blurred(mask, blur)
-        x1, y1, x2, y2 = mask.getbbox()
-        x1, y1 = max(x1 - padding, 0), max(y1 - padding, 0)
-        x2, y2 = min(x2 + padding, size[0]), min(y2 + padding, size[1])
-        proportion = made[0] / made[1]
-        if (x2 - x1) / (y2 - y1) > proportion:
-            y1, y2 = span(y1, y2, (x2 - x1) / proportion, size[1])
-        else:
-            x1, x2 = span(x1, x2, (y2 - y1) * proportion, size[0])
-        area = (x1, y1, x2, y2)
-        fitted(image.crop(area), made, False).save(OUT / f"{name}.start.png")
-        latent = fitted(mask.crop(area), made, False).resize((made[0] // 8, made[1] // 8))
-        Image.fromarray((numpy.asarray(latent) > 127).astype(numpy.uint8) * 255).save(OUT / f"{name}.latent_mask.png")
-        overlay = Image.new("RGBa", size)
-        overlay.paste(image.convert("RGBA").convert("RGBa"), mask=ImageOps.invert(mask))
-        pasted = Image.new("RGBA", size)
-        pasted.paste(fitted(generated, (x2 - x1, y2 - y1), True), (x1, y1))
-        pasted.alpha_composite(overlay.convert("RGBA"))
-        pasted.convert("RGB").save(OUT / f"{name}.pasted.png")
+        steps = whole_picture if padding is None else only_masked
+        for what, made_image in steps(image, mask, generated, padding).items():
+            made_image.save(OUT / f"{name}.{what}.png")
         cases.append({"name": name, "padding": padding, "blur": blur, "size": made})
     (OUT / "cases.json").write_text(json.dumps(cases, indent=1) + "\n")
 

@@ -74,7 +74,10 @@ const CASES = {
   guidance_rescale: [{ guidance_rescale: 0.7 }],
   denoise: [{ denoise: 0.35 }],
   masked: [{ denoise: 0.35, masked: true }],
-  masked_area: [{ denoise: 0.35, masked: true, masked_area: { padding: 48, blur: 0 } }],
+  masked_area: [
+    { denoise: 0.35, masked: true, masked_area: { padding: 48, blur: 0 } },
+    { program: 'a1111', negative: '', denoise: 0.35, masked: true, masked_area: { blur: 6 } },
+  ],
   hires: [
     { hires: { scale: 1.5, denoise: 0.4, upscaler: 'pixels', steps: 12 } },
     { hires: { scale: 2, denoise: 0.7, upscaler: 'latent' } },

@@ -1658,8 +1658,8 @@ denoise?: number,
  */
 masked?: boolean, 
 /**
- * Inpaints the masked area alone, at the recipe's size, and pastes it into the init image, which then may have any
- * size; whole images without.
+ * Inpaints as AUTOMATIC1111 does: the result is pasted into the init image, which then may have any size. Without, the
+ * latents outside of the mask are kept, and nothing is pasted.
  */
 masked_area?: MaskedAreaSettings, 
 /**
@@ -1731,9 +1731,10 @@ network?: string, };
 
 export type MaskedAreaSettings = { 
 /**
- * Pixels around the mask that are generated with it, for their context ("Only masked padding").
+ * Pixels around the mask that are generated with it, for their context ("Only masked padding"): the masked area alone
+ * is generated, at the recipe's size. Without, the whole image is ("Whole picture").
  */
-padding: number, 
+padding?: number, 
 /**
  * Standard deviation of the mask's blur in pixels.
  */

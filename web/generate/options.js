@@ -89,6 +89,9 @@ const isA1111 = (/** @type {State} */ { form }) => form.program === "a1111";
 const isMasked = (/** @type {State} */ { start, mask }) => start !== null && mask !== null;
 const isAreaMasked = (/** @type {State} */ state) => isMasked(state) && state.form.onlyMasked;
 const isSecondPass = (/** @type {State} */ { form }) => form.hires !== "";
+/** Whether the result is pasted into the image through a blurred mask: "Only masked", and always as A1111 draws. */
+const isPasted = (/** @type {State} */ state) =>
+  isAreaMasked(state) || (isMasked(state) && isA1111(state) && !isSecondPass(state));
 
 /** The largest width and height. */
 export const MOST_PIXELS = 2048;
@@ -140,14 +143,20 @@ export const OPTIONS = {
   },
   onlyMasked: {
     ...{ first: false, label: "mask.only", says: "mask.only_says", place: "mask", when: isMasked },
-    ...{ field: "masked_area", check: record(MASKED_AREA, ["padding", "blur"]) },
-    write: (only, { form }) => (only ? { padding: form.maskPadding, blur: form.maskBlur } : undefined),
-    read: ({ padding, blur }) => ({ onlyMasked: true, maskPadding: padding, maskBlur: blur }),
+    ...{ field: "masked_area", check: record(MASKED_AREA, ["blur"]) },
+    write: (only, state) => {
+      const { maskPadding: padding, maskBlur: blur } = state.form;
+      return only ? { padding, blur } : isPasted(state) ? { blur } : undefined;
+    },
+    read: ({ padding, blur }) => ({
+      ...(padding === undefined ? { onlyMasked: false } : { onlyMasked: true, maskPadding: padding }),
+      maskBlur: blur,
+    }),
   },
   maskPadding: {
     ...{ first: 32, label: "mask.padding", place: "mask", when: isAreaMasked, min: 0, max: 256, step: 1 },
   },
-  maskBlur: { first: 4, label: "mask.blur", place: "mask", when: isAreaMasked, min: 0, max: 64, step: 1 },
+  maskBlur: { first: 4, label: "mask.blur", place: "mask", when: isPasted, min: 0, max: 64, step: 1 },
   schedule: {
     ...{ first: "", label: "advanced.schedule", place: "advanced", choices: schedules, axis: true },
     ...{ field: "schedule", check: choice(Object.keys(SCHEDULES)) },

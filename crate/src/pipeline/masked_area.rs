@@ -1,5 +1,5 @@
-//! Inpainting of the masked area alone, as AUTOMATIC1111's "Only masked": the area around the mask is cut out and resized to
-//! the size that is generated, and the result is pasted back through the mask.
+//! Inpainting as AUTOMATIC1111 does it, through a blurred mask. "Only masked": the area around the mask is cut out and resized
+//! to the size that is generated, and the result is pasted back through the mask. "Whole picture": all of the image is.
 
 use super::error::PipelineError;
 use super::generate::GeneratedImages;
@@ -24,6 +24,8 @@ pub struct MaskedArea {
     image: DecodedImage,
     /// The blurred mask, 255 where the image is regenerated.
     mask: Vec<u8>,
+    /// The mask through which the result is pasted.
+    overlay: Vec<u8>,
     area: Area,
     /// Width and height in which the area is generated.
     size: (usize, usize),
@@ -31,7 +33,7 @@ pub struct MaskedArea {
 
 impl MaskedArea {
     /// Finds the area of an image around its mask, whose white areas are regenerated, which is generated as an image of
-    /// `size`; returns an error for a black mask.
+    /// `size`, or resizes the whole image to it; returns an error for a black mask.
     pub fn new(
         image: DecodedImage,
         mask: &DecodedImage,
@@ -41,8 +43,19 @@ impl MaskedArea {
         let of = (image.width, image.height);
         let mask = blurred(luminance(mask), of, settings.blur);
         let black = || PipelineError::recipe(sentence!("recipe.black_mask"));
-        let area = expanded(padded(&mask, of, settings.padding).ok_or_else(black)?, size, of);
-        Ok(MaskedArea { image, mask, area, size })
+        let area = padded(&mask, of, settings.padding.unwrap_or(0)).ok_or_else(black)?;
+        if settings.padding.is_none() {
+            return Ok(MaskedArea::whole(image, &mask, size));
+        }
+        Ok(MaskedArea { image, overlay: mask.clone(), mask, area: expanded(area, size, of), size })
+    }
+
+    /// All of an image and its blurred mask, resized ("Just resize"). Pixels that are masked by half are regenerated entirely.
+    fn whole(image: DecodedImage, mask: &[u8], size: (usize, usize)) -> MaskedArea {
+        let mask = lanczos_mask(mask, (image.width, image.height), size);
+        let overlay = mask.iter().map(|value| value.saturating_mul(2)).collect();
+        let area = Area { x: 0, y: 0, width: size.0, height: size.1 };
+        MaskedArea { image: lanczos(image, size), mask, overlay, area, size }
     }
 
     /// Returns the image to start from.
@@ -89,7 +102,7 @@ impl MaskedArea {
             for column in 0..width {
                 let from = 3 * ((row + fit.at.1) * resized.width + column + fit.at.0);
                 let to = (y + row) * image.width + x + column;
-                let share = u32::from(self.mask[to]);
+                let share = u32::from(self.overlay[to]);
                 for channel in 0..3 {
                     let (old, new) = (image.rgb[3 * to + channel], resized.rgb[from + channel]);
                     let sum = u32::from(old) * (255 - share) + u32::from(new) * share;

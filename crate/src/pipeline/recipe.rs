@@ -111,8 +111,8 @@ pub struct Recipe {
     #[serde(default)]
     #[ts(optional, as = "Option<bool>")]
     pub masked: bool,
-    /// Inpaints the masked area alone, at the recipe's size, and pastes it into the init image, which then may have any
-    /// size; whole images without.
+    /// Inpaints as AUTOMATIC1111 does: the result is pasted into the init image, which then may have any size. Without, the
+    /// latents outside of the mask are kept, and nothing is pasted.
     #[serde(default)]
     #[ts(optional)]
     pub masked_area: Option<MaskedAreaSettings>,
@@ -137,11 +137,14 @@ pub struct Variation {
     pub strength: f64,
 }
 
-/// Settings of inpainting the masked area alone.
+/// Settings of inpainting as AUTOMATIC1111 does it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct MaskedAreaSettings {
-    /// Pixels around the mask that are generated with it, for their context ("Only masked padding").
-    pub padding: usize,
+    /// Pixels around the mask that are generated with it, for their context ("Only masked padding"): the masked area alone
+    /// is generated, at the recipe's size. Without, the whole image is ("Whole picture").
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub padding: Option<usize>,
     /// Standard deviation of the mask's blur in pixels.
     pub blur: usize,
 }
@@ -264,8 +267,10 @@ impl Recipe {
         if self.masked && self.denoise.is_none() {
             return bad(sentence!("recipe.mask_alone"));
         }
-        if let Some(area) = self.masked_area.filter(|area| area.padding > 1024 || area.blur > 256) {
-            return bad(sentence!("recipe.masked_area", padding = area.padding, blur = area.blur));
+        if let Some(MaskedAreaSettings { padding, blur }) = self.masked_area
+            && (padding.is_some_and(|padding| padding > 1024) || blur > 256)
+        {
+            return bad(sentence!("recipe.masked_area", padding = padding.unwrap_or(0), blur = blur));
         }
         if self.masked && self.masked_area.is_some() && self.hires.is_some() {
             return bad(sentence!("recipe.masked_hires"));

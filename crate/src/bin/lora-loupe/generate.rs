@@ -119,9 +119,9 @@ pub struct Arguments {
     /// Pixels around the mask that are generated with it
     #[arg(long, value_name = "N", default_value_t = 32, requires = "only_masked")]
     mask_padding: usize,
-    /// Blur of the mask's edge in pixels
-    #[arg(long, value_name = "N", default_value_t = 4, requires = "only_masked")]
-    mask_blur: usize,
+    /// Blur in pixels of the mask through which the result is pasted, with --only-masked or --program a1111; 4 if not given
+    #[arg(long, value_name = "N", requires = "mask", conflicts_with = "hires_scale")]
+    mask_blur: Option<usize>,
     /// Hires. fix: upscale by this factor in a second pass
     #[arg(long, value_name = "X")]
     hires_scale: Option<f64>,
@@ -329,9 +329,7 @@ fn recipe(
         denoise: arguments.strength,
         eta: arguments.eta,
         masked: arguments.mask.is_some(),
-        masked_area: arguments
-            .only_masked
-            .then_some(MaskedAreaSettings { padding: arguments.mask_padding, blur: arguments.mask_blur }),
+        masked_area: masked_area_settings(arguments),
         hires: arguments.hires_scale.map(|scale| Hires {
             scale,
             denoise: arguments.hires_strength,
@@ -363,9 +361,20 @@ fn numbered(path: &Path, index: usize) -> PathBuf {
     }
 }
 
-/// Returns the image and mask of which only the masked area is generated, if that is requested.
+/// Returns the settings of inpainting as AUTOMATIC1111 does it, if that is requested.
+fn masked_area_settings(arguments: &Arguments) -> Option<MaskedAreaSettings> {
+    let is_whole_picture = arguments.program == Program::A1111 && arguments.hires_scale.is_none();
+    let padding = arguments.only_masked.then_some(arguments.mask_padding);
+    let settings = MaskedAreaSettings { padding, blur: arguments.mask_blur.unwrap_or(4) };
+    (arguments.mask.is_some() && (arguments.only_masked || is_whole_picture)).then_some(settings)
+}
+
+/// Returns the image and mask of which the masked area is generated and pasted back, if that is requested.
 fn masked_area(arguments: &Arguments, recipe: &Recipe) -> Result<Option<MaskedArea>, Box<dyn Error>> {
     let (Some(settings), Some(init), Some(mask)) = (recipe.masked_area, &arguments.init, &arguments.mask) else {
+        if arguments.mask_blur.is_some() {
+            return Err("--mask-blur: masks are blurred with --only-masked or --program a1111".into());
+        }
         return Ok(None);
     };
     let image = decode_png(&std::fs::read(init).map_err(|error| format!("{}: {error}", init.display()))?)

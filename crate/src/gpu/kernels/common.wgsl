@@ -54,16 +54,23 @@ fn scales_word(group: u32, storage: u32) -> u32 {
     return select(end / 2u, end, storage == 3u) + group / 16u;
 }
 
-// Elements of a group from the words with its quants and its block's scale. Processors have vector instructions for shifts
-// by constants and for conversions of signed integers, but not all for others.
-fn dequantize4(group: u32, quants: u32, scales: u32, storage: u32) -> vec4<f32> {
+// Scale of a group's block, from the word with two of them, for the numbers of quants4.
+fn block_scale(group: u32, scales: u32, storage: u32) -> f32 {
     let scale = unpack2x16float(select(scales, scales >> 16u, (group & 8u) != 0u)).x;
-    if storage == 3u {
-        // Signed bytes times 2^24.
-        let bytes = vec4(quants << 24u, quants << 16u, quants << 8u, quants) & vec4(0xff000000u);
-        return (scale * 5.9604644775390625e-8) * vec4<f32>(bitcast<vec4<i32>>(bytes));
-    }
-    let nibbles = select(quants, quants >> 4u, (group & 4u) != 0u);
-    let bytes = vec4(nibbles, nibbles >> 8u, nibbles >> 16u, nibbles >> 24u) & vec4(15u);
-    return scale * (vec4<f32>(bitcast<vec4<i32>>(bytes)) - 8.0);
+    return scale * select(3.7252902984619140625e-9, 5.9604644775390625e-8, storage == 3u);
+}
+
+// Quants of a group, from their word, as signed integers times 2^24 (q8) or 2^28 (q4). Processors have vector instructions for
+// shifts by constants and for conversions of signed integers, but not all for others.
+fn quants4(group: u32, quants: u32, storage: u32) -> vec4<f32> {
+    // Four bits less 8 are the same bits with the highest one inverted, as a signed integer.
+    let nibbles = select(quants << 4u, quants, (group & 4u) != 0u) ^ 0x88888888u;
+    let word = select(nibbles, quants, storage == 3u);
+    let highest = vec4(word << 24u, word << 16u, word << 8u, word) & vec4(select(0xf0000000u, 0xff000000u, storage == 3u));
+    return vec4<f32>(bitcast<vec4<i32>>(highest));
+}
+
+// Elements of a group from the words with its quants and its block's scale.
+fn dequantize4(group: u32, quants: u32, scales: u32, storage: u32) -> vec4<f32> {
+    return block_scale(group, scales, storage) * quants4(group, quants, storage);
 }

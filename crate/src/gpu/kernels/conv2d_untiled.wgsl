@@ -21,19 +21,24 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let channels_vec4 = params.channels / 4u;
     var a0 = mat4x4<f32>(); var a1 = mat4x4<f32>();
     var b0 = mat4x4<f32>(); var b1 = mat4x4<f32>();
+    let step = depths_of_blocks(channels_vec4);
     for (var tap = 0u; tap < params.kernel * params.kernel; tap++) {
         let tap_position = vec2(tap % params.kernel, tap / params.kernel);
         let low_sources = sources(low, tap_position);
         let high_sources = sources(high, tap_position);
         if all(low_sources.mask + high_sources.mask == vec4(0.0)) { continue; }
-        for (var k = 0u; k < channels_vec4; k++) {
-            let x0 = pixels_block(low_sources, k);
-            let x1 = pixels_block(high_sources, k);
-            let depth = tap * channels_vec4 + k;
-            let a = matrix_block(channel, depth);
-            a0 += a * x0; a1 += a * x1;
-            let b = matrix_block(channel + 4u, depth);
-            b0 += b * x0; b1 += b * x1;
+        for (var start = 0u; start < channels_vec4; start += step) {
+            let a_blocks = blocks_at(channel, tap * channels_vec4 + start);
+            let b_blocks = blocks_at(channel + 4u, tap * channels_vec4 + start);
+            for (var k = start; k < start + step; k++) {
+                let x0 = pixels_block(low_sources, k);
+                let x1 = pixels_block(high_sources, k);
+                let depth = tap * channels_vec4 + k;
+                let a = matrix_block_of(a_blocks, channel, depth);
+                a0 += a * x0; a1 += a * x1;
+                let b = matrix_block_of(b_blocks, channel + 4u, depth);
+                b0 += b * x0; b1 += b * x1;
+            }
         }
     }
     // A single call in a loop that compilers do not unroll: the inlined epilogue is large.

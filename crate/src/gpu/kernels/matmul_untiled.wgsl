@@ -19,13 +19,18 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     var high = init_row_stats(rows1);
     var a0 = mat4x4<f32>(); var a1 = mat4x4<f32>();
     var b0 = mat4x4<f32>(); var b1 = mat4x4<f32>();
-    for (var k = 0u; k < inner_vec4; k++) {
-        let x0 = row_block(rows0, k, &low);
-        let x1 = row_block(rows1, k, &high);
-        let a = matrix_block(column, matrix_at + k);
-        a0 += a * x0; a1 += a * x1;
-        let b = matrix_block(second, matrix_at + k);
-        b0 += b * x0; b1 += b * x1;
+    let step = depths_of_blocks(inner_vec4);
+    for (var start = 0u; start < inner_vec4; start += step) {
+        let a_blocks = blocks_at(column, matrix_at + start);
+        let b_blocks = blocks_at(second, matrix_at + start);
+        for (var k = start; k < start + step; k++) {
+            let x0 = row_block(rows0, k, &low);
+            let x1 = row_block(rows1, k, &high);
+            let a = matrix_block_of(a_blocks, column, matrix_at + k);
+            a0 += a * x0; a1 += a * x1;
+            let b = matrix_block_of(b_blocks, second, matrix_at + k);
+            b0 += b * x0; b1 += b * x1;
+        }
     }
     if PROLOGUE == 2u {
         a0 = apply_layer_norm(a0, column, low.sum, low.squares); a1 = apply_layer_norm(a1, column, high.sum, high.squares);

@@ -3,7 +3,7 @@
 use super::epilogue::{BATCHED_MATRICES, EpilogueParams, ProductParams};
 use crate::gpu::kernel::{Binding, Launch, LaunchError, Style, to_u32};
 use crate::gpu::kernels::Kernel;
-use crate::ops::{ProductOperands, Prologue, Storage};
+use crate::ops::{BLOCK, ProductOperands, Prologue, Storage};
 
 /// Columns of a workgroup's tile in tile.wgsl.
 const TILE_COLUMNS: u32 = 64;
@@ -64,6 +64,10 @@ impl Product<'_> {
         let mut launch = Launch::new(kernel, 0, params, groups).with("STORAGE", self.stored.code());
         if style == Style::Tiled {
             launch = launch.with("ROWS", tile_rows);
+        }
+        if self.stored.blocks().is_some() {
+            let widths = [self.size.2, self.x_columns()];
+            launch = launch.with("WHOLE_BLOCKS", widths.iter().all(|width| width.is_multiple_of(BLOCK)));
         }
         // Absent inputs are bound to the matrix, which the shader does not read through these bindings.
         let ProductOperands { x, weight, skip, norm, .. } = self.epilogue.operands;

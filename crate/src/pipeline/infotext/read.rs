@@ -330,15 +330,9 @@ impl Reader {
                 None => self.push_leftover("Schedule type", &label, "unsupported schedule type"),
             }
         }
-        match (self.is_masked_area, self.mask_blur, self.masked_area_padding) {
-            (true, blur, padding) => {
-                let (padding, blur) = (padding.unwrap_or(32), blur.unwrap_or(0));
-                self.info.masked_area = Some(MaskedAreaSettings { padding, blur });
-            }
-            (false, Some(blur), _) => {
-                self.push_leftover("Mask blur", &blur.to_string(), "masks of whole images are not blurred")
-            }
-            (false, None, _) => {}
+        let padding = self.is_masked_area.then(|| self.masked_area_padding.unwrap_or(32));
+        if self.is_masked_area || self.mask_blur.is_some() {
+            self.info.masked_area = Some(MaskedAreaSettings { padding, blur: self.mask_blur.unwrap_or(0) });
         }
         match (self.variation_seed.take(), self.variation_strength.take()) {
             (Some(seed), Some(strength)) => self.info.variation = Some(Variation { seed, strength }),

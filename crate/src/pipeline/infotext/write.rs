@@ -98,6 +98,7 @@ impl RecipeDraft {
         let embeddings = self.embeddings.iter().map(|embedding| (&embedding.name, &embedding.hash));
         let size = |(width, height): (usize, usize)| format!("{width}x{height}");
         let upscaler = |hires: &Hires| names::upscaler_label(hires.upscaler, hires.network.as_deref()).into();
+        let padding = self.masked_area.and_then(|area| area.padding);
         let settings = self.web_ui.iter().flat_map(settings::fields).map(|(name, value)| (name, Some(value)));
         let mut fields = vec![
             ("Steps", self.steps.map(|steps| steps.to_string())),
@@ -116,8 +117,8 @@ impl RecipeDraft {
                 self.hires.as_ref().map(|hires| hires.denoise).or(self.denoise).map(|share| share.to_string()),
             ),
             ("Mask blur", self.masked_area.filter(|area| area.blur > 0).map(|area| area.blur.to_string())),
-            ("Inpaint area", self.masked_area.map(|_| "Only masked".into())),
-            ("Masked area padding", self.masked_area.map(|area| area.padding.to_string())),
+            ("Inpaint area", padding.map(|_| "Only masked".into())),
+            ("Masked area padding", padding.map(|padding| padding.to_string())),
             (settings::eta_name(self.sampler), self.eta.map(|eta| eta.to_string())),
             ("Clip skip", self.clip_skip.filter(|skip| *skip > 1).map(|skip| skip.to_string())),
             ("RNG", self.rng.map(|rng| names::rng_label(rng).into())),
