@@ -292,7 +292,18 @@ fn only_keys_that_change_nothing_are_removed() {
     check("an untrained layer", &[zeros("lora_unet_nowhere.lora_up.weight", &[4, 1])], true);
     check("a copy of a layer", &[up.clone(), down], true);
     check("another change of a layer", &[up, other], false);
-    check("half of a pair", &[entry("lora_unet_mid_block_attentions_0_proj_in.lora_up.weight", &[32, 2])], false);
+    let half = entry("lora_unet_mid_block_attentions_0_proj_in.lora_up.weight", &[32, 2]);
+    check("half of a pair changes something in diffusers", std::slice::from_ref(&half), false);
+    let broken = with(&[half]);
+    let report = block_on(inspect("made", &broken, None, None));
+    let list = offered("made", &broken, None, &report);
+    let fix = list.iter().find(|fix| fix.id == FixId::RemoveHalves).expect("a fix");
+    check_promise("half of a pair", fix);
+    let gained = fix.effect.iter().find(|effect| effect.loader == "a1111").map(|effect| (effect.before, effect.after));
+    assert_eq!(gained, Some((0, 1)), "A1111 refuses half a pair");
+    let mended = fixed("made", &broken, None, fix);
+    same("half of a pair", &changes(&open("made", &mended, None)), &changes(&open("made", &with(&[]), None)), 0.0);
+    assert_eq!(block_on(read_header(&mended)).expect("a file").tensors.len(), 2);
 }
 
 /// Only the values that name another model are replaced.
