@@ -49,6 +49,10 @@ def mutations(tensors):
         found = [key for key in keys if re.search(rf"lora_({half})\b|lora\.({half})\b|layer\.({half})\b", key)]
         if found:
             yield [chance.choice(found)], {"drop": True}
+    text = [one for one in stems if re.search(r"lora_te|text_encoder", one)]
+    for kind in ("(q|k|v)_proj", "(q|k|v)_proj|fc", "fc1"):
+        if text:
+            yield of([one for one in text if not re.search(kind, one)]), {"drop": True}
     alphas = [key for key in keys if key.endswith(".alpha")]
     if alphas and len(alphas) < len(keys):
         yield alphas[::2], {"drop": True}

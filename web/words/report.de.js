@@ -155,6 +155,7 @@ export default {
   "loader.text_names":
     "es erkennt die Namen eines Text-Encoders an einer Attention-Ausgabe oder einer Feed-Forward-Schicht; die Datei hat keine davon.",
   "loader.likely": "Wahrscheinlich: Das steht im Quellcode von {loader} und wurde nicht in einem Lauf gesehen.",
+  "loader.flat_kernel": "`{key}` ist als Matrix gespeichert, und die Schicht ist eine Faltung.",
   "loader.half_pair": "Zu `{key}` fehlt das Gegenstück.",
   "loader.fails": { one: "{n} Schicht ist als `{ending}` gespeichert, was es unterstützt, aber nicht berechnen kann.", other: "{n} Schichten sind als `{ending}` gespeichert, was es unterstützt, aber nicht berechnen kann." },
   "loader.convert_keys": "Konvertiere die Schlüssel der Datei für {loader}.",

@@ -153,6 +153,7 @@ export default {
   "loader.mixed_pairs": "其转换器在一个文件中只读取 `lora_A` 或 `lora_down` 之一，不能混用。",
   "loader.text_names": "它靠注意力输出层或前馈层来判断文本编码器的命名方式，而文件中两者都没有。",
   "loader.likely": "可能如此：这是从 {loader} 的源代码中读出的，未经实际运行验证。",
+  "loader.flat_kernel": "`{key}` 以矩阵形式存储，而该层是卷积层。",
   "loader.half_pair": "`{key}` 缺少与之配对的张量。",
   "loader.fails": "{n} 层以 `{ending}` 形式存储，它支持该形式但计算失败。",
   "loader.convert_keys": "请将文件的键名转换为适合 {loader} 的格式。",

@@ -72,7 +72,10 @@ pub(super) async fn inert_keys(opened: &Opened<'_>) -> Result<BTreeSet<String>, 
 /// Returns the leftover keys of layers that have one half of a pair, from which no program can compute a change.
 pub(super) fn half_pairs(opened: &Opened) -> Vec<String> {
     let is_of_pair = |role: &Role| {
-        matches!(role, Role::Up | Role::Down | Role::Mid | Role::Alpha | Role::Scale | Role::DoraScale | Role::Magnitude)
+        matches!(
+            role,
+            Role::Up | Role::Down | Role::Mid | Role::Alpha | Role::Scale | Role::DoraScale | Role::Magnitude
+        )
     };
     let is_half = |left: &&Leftover| {
         let group = spelling::split(&left.key).and_then(|(stem, _)| opened.group_of_stem(stem));

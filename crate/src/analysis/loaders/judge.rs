@@ -8,7 +8,7 @@ use super::strength::{self, Changes};
 use super::{LoaderStatus, LoaderVerdict};
 use crate::adapters::{Group, Leftover, LeftoverReason};
 use crate::analysis::report::Severity;
-use crate::model::Component;
+use crate::model::{Component, Kind};
 use crate::model::spelling::{ModuleMatch, Role};
 use crate::sentence::{Sentence, sentence};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -118,7 +118,7 @@ impl<'a> Case<'a> {
             Some(path) => self.judge_load_path(path, &keys, &outcomes),
             None => self.judge_keys(&active, &keys, &outcomes),
         };
-        let refused = if verdict.applied > 0 { self.refused_rank(&outcomes) } else { None };
+        let refused = if verdict.applied > 0 { self.refused_sizes(&outcomes) } else { None };
         let verdict = refused.unwrap_or(verdict);
         let is_applied = |outcome: &KeyOutcome| verdict.applied > 0 && matches!(outcome, KeyOutcome::Applied);
         let applied: Vec<bool> = outcomes.iter().map(is_applied).collect();
@@ -321,7 +321,8 @@ impl<'a> Case<'a> {
             return verdict;
         }
         let log = || line(path.log.as_deref().or(Some(&loader.unmatched)), self.first_unused(outcomes)?);
-        let used = |place: &Option<(usize, usize)>| place.is_some_and(|(at, _)| matches!(outcomes[at], KeyOutcome::Applied));
+        let used =
+            |place: &Option<(usize, usize)>| place.is_some_and(|(at, _)| matches!(outcomes[at], KeyOutcome::Applied));
         let mut unread = evidence.header.tensors.iter().zip(&places.tensors).filter(|(_, place)| !used(place));
         if let Some((tensor, _)) = unread.find(|(tensor, _)| path.is_strict(&tensor.name)) {
             return self.refused(sentence!("loader.no_other_keys"), line(path.log.as_deref(), &tensor.name));
@@ -393,9 +394,9 @@ impl<'a> Case<'a> {
         Some(self.refused(sentence!("loader.half_pair", key = key), Some(log)))
     }
 
-    /// Returns the verdict on a file with factors of other ranks than the loader prepares: of two ranks in one layer, or of
-    /// another one than the header's config says.
-    fn refused_rank(&self, outcomes: &[KeyOutcome]) -> Option<LoaderVerdict> {
+    /// Returns the verdict on a file with factors of other sizes than the loader prepares: of two ranks in one layer, without
+    /// a kernel's axes, or of another rank than the header's config says.
+    fn refused_sizes(&self, outcomes: &[KeyOutcome]) -> Option<LoaderVerdict> {
         let Case { loader, evidence, .. } = *self;
         let cause = |((group, found), outcome): ((&Group, &Option<ModuleMatch>), &KeyOutcome)| {
             let (up, down) = group.get(Role::Up).zip(group.get(Role::Down))?;
@@ -404,12 +405,15 @@ impl<'a> Case<'a> {
             if up.shape.get(1) != Some(&rank) {
                 return Some(sentence!("loader.ranks_differ", key = &group.stem));
             }
+            if down.shape.len() == 2 && matches!(found.module.kind, Kind::Conv { .. }) {
+                return Some(sentence!("loader.flat_kernel", key = &group.stem));
+            }
             let prepared = evidence.configs.prepared_rank(found.component, &found.module.path)?;
             (prepared != rank).then(|| sentence!("loader.header_rank"))
         };
         let cause = evidence.groups.iter().zip(evidence.found).zip(outcomes).find_map(cause);
         let log = "RuntimeError: Error(s) in loading state_dict for {network}:";
-        cause.filter(|_| loader.checks_ranks).map(|cause| self.refused(cause, Some(with_network_names(log, evidence))))
+        cause.filter(|_| loader.checks_sizes).map(|cause| self.refused(cause, Some(with_network_names(log, evidence))))
     }
 
     /// Returns the first applied layer without an alpha tensor.

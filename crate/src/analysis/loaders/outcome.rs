@@ -48,13 +48,9 @@ pub(super) struct ActiveRules<'a> {
 }
 
 impl<'a> ActiveRules<'a> {
-    pub(super) fn of(
-        loader: &'a Loader,
-        path: Option<&'a LoadPath>,
-        family: &str,
-        keys: &[&str],
-    ) -> ActiveRules<'a> {
-        let names = path.and_then(|path| path.names(family)).unwrap_or_else(|| loader.names_for(family));
+    pub(super) fn of(loader: &'a Loader, path: Option<&'a LoadPath>, family: &str, keys: &[&str]) -> ActiveRules<'a> {
+        let of_path = path.and_then(|path| path.names(family, keys));
+        let names = of_path.unwrap_or_else(|| loader.names_for(family, keys));
         ActiveRules { loader, path, names, is_converted: path.is_none() && loader.is_converted(keys) }
     }
 

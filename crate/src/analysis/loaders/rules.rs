@@ -116,9 +116,9 @@ pub struct Loader {
     /// Whether it fills the missing half of a pair with memory that nothing was written to.
     #[serde(default)]
     pub fills_halves: bool,
-    /// Whether it refuses factors of other ranks than the header's PEFT config says.
+    /// Whether it refuses factors of other sizes than it prepares by the layers and the header's PEFT config.
     #[serde(default)]
-    pub checks_ranks: bool,
+    pub checks_sizes: bool,
     /// Whether it applies one alpha to all attention layers.
     #[serde(default)]
     pub misplaces_alphas: bool,
@@ -203,8 +203,9 @@ impl LoadPath {
     }
 
     /// Returns the names that it looks up, if they differ from the loader's.
-    pub fn names(&self, family: &str) -> Option<Vec<&Name>> {
-        self.names.as_ref().map(|names| names.iter().filter(|name| name.is_for(family)).collect())
+    pub fn names(&self, family: &str, keys: &[&str]) -> Option<Vec<&Name>> {
+        let is_looked_up = |name: &&Name| name.is_for(family) && name.is_in(keys);
+        self.names.as_ref().map(|names| names.iter().filter(is_looked_up).collect())
     }
 
     /// Returns whether it reads tensors with this suffix; `None` if the loader's rules apply.
@@ -277,6 +278,8 @@ pub struct Name {
     /// Whether only newer versions than the described one look them up.
     #[serde(default)]
     later: bool,
+    /// Only if some key of the file matches this pattern.
+    beside: Option<String>,
     /// Whether names with underscores are looked up after a prefix with a dot, too.
     #[serde(default)]
     flat: bool,
@@ -289,6 +292,11 @@ pub struct Name {
 impl Name {
     fn is_for(&self, family: &str) -> bool {
         self.families.as_ref().is_none_or(|families| is_among(families, family))
+    }
+
+    /// Returns whether the names are looked up in a file with these keys.
+    fn is_in(&self, keys: &[&str]) -> bool {
+        self.beside.as_ref().is_none_or(|pattern| keys.iter().any(|key| matches_glob(key, pattern)))
     }
 
     /// Returns whether a layer with this stem is looked up by this name.
@@ -457,9 +465,9 @@ impl Loader {
         is_among(&self.only_read, family) || is_among(&self.only_read, "*")
     }
 
-    /// Returns the names that it looks up for models of this family.
-    pub fn names_for(&self, family: &str) -> Vec<&Name> {
-        self.names.iter().filter(|name| !name.later && name.is_for(family)).collect()
+    /// Returns the names that it looks up for models of this family in a file with these keys.
+    pub fn names_for(&self, family: &str, keys: &[&str]) -> Vec<&Name> {
+        self.names.iter().filter(|name| !name.later && name.is_for(family) && name.is_in(keys)).collect()
     }
 
     /// Returns the names that only newer versions look up for models of this family.

@@ -88,7 +88,8 @@ fn at_scale_1(id: &str, loader: &Loader, scales: impl Iterator<Item = f32>) -> O
 /// `.scale` instead of alpha.
 fn scale_key(loader: &Loader, groups: &[&Group]) -> Option<Sentence> {
     let count = groups.iter().filter(|group| group.get(Role::Scale).is_some()).count();
-    (count > 0 && !loader.takes(".scale", false)).then(|| sentence!("strength.scale_key", n = count, loader = &loader.label))
+    (count > 0 && !loader.takes(".scale", false))
+        .then(|| sentence!("strength.scale_key", n = count, loader = &loader.label))
 }
 
 fn dora(loader: &Loader, groups: &[&Group]) -> Option<Sentence> {
