@@ -504,7 +504,8 @@ fn flattened_kernels_get_their_axes() {
     let bytes = bytes_of(file);
     let opened = open(file, &bytes, None);
     for target in [Target::Peft, Target::Kohya] {
-        let (out, _) = converted(&opened, &ConvertOptions { to: Some(target), ..ConvertOptions::default() }).expect(file);
+        let (out, _) =
+            converted(&opened, &ConvertOptions { to: Some(target), ..ConvertOptions::default() }).expect(file);
         let header = open(file, &out, None).header.clone();
         let shape = |part: &str| {
             let is_part = |tensor: &&TensorInfo| tensor.name.contains("conv_in") && tensor.name.contains(part);

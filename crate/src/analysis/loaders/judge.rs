@@ -8,8 +8,8 @@ use super::strength::{self, Changes};
 use super::{LoaderStatus, LoaderVerdict};
 use crate::adapters::{Group, Leftover, LeftoverReason};
 use crate::analysis::report::Severity;
-use crate::model::{Component, Kind};
 use crate::model::spelling::{ModuleMatch, Role};
+use crate::model::{Component, Kind};
 use crate::sentence::{Sentence, sentence};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
