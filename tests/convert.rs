@@ -496,3 +496,23 @@ fn scaled_rotations_are_written_unscaled() {
     assert!(result.header.tensors.iter().all(|tensor| !tensor.name.contains("scaled")));
     same("scaled", &folded(&result, 1.0), &folded(&original, 1.0), 1e-6);
 }
+
+/// ComfyUI's training node stores kernels as matrices, which other programs do not read.
+#[test]
+fn flattened_kernels_get_their_axes() {
+    let file = "files/comfyui_training_lora.safetensors";
+    let bytes = bytes_of(file);
+    let opened = open(file, &bytes, None);
+    for target in [Target::Peft, Target::Kohya] {
+        let (out, _) =
+            converted(&opened, &ConvertOptions { to: Some(target), ..ConvertOptions::default() }).expect(file);
+        let header = open(file, &out, None).header.clone();
+        let shape = |part: &str| {
+            let is_part = |tensor: &&TensorInfo| tensor.name.contains("conv_in") && tensor.name.contains(part);
+            header.tensors.iter().find(is_part).expect(part).shape.clone()
+        };
+        let (down, up) = if target == Target::Peft { ("lora_A", "lora_B") } else { ("lora_down", "lora_up") };
+        assert_eq!((shape(down), shape(up)), (vec![4, 4, 3, 3], vec![16, 4, 1, 1]));
+        same(file, &changes(&open(file, &out, None)), &changes(&opened), 1e-6);
+    }
+}

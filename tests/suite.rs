@@ -26,6 +26,7 @@ mod loras;
 mod low_rank;
 mod masked_area;
 mod merge;
+mod mutants;
 mod native_size;
 mod networks;
 mod partner;

@@ -164,6 +164,113 @@ pub fn kept() -> Vec<(String, CaseFile, Value)> {
     text.lines().map(row).collect()
 }
 
+/// A damaged or renamed copy of a case, and what diffusers did with it.
+pub struct Mutant {
+    /// Name of the case and its change.
+    pub name: String,
+    /// The file.
+    pub file: CaseFile,
+    /// Family of the model into which it was loaded.
+    pub family: String,
+    /// Number of the model's layers that got their factors.
+    pub layers: usize,
+    /// The error that stopped it.
+    pub error: Option<String>,
+}
+
+/// Returns the mutants in tests/golden/, recorded by make/mutants_in_diffusers.py with diffusers 0.42.1.
+pub fn mutants() -> impl Iterator<Item = Mutant> {
+    let text = |name: &str| {
+        let mut text = String::new();
+        let packed = golden::bytes(name);
+        flate2::read::GzDecoder::new(&packed[..]).read_to_string(&mut text).expect("a gzip file of text");
+        text
+    };
+    let parsed = |line: &str| -> Value { serde_json::from_str(line).expect("a row per line") };
+    let cases: BTreeMap<String, Value> = text("golden/loaders/cases.jsonl.gz")
+        .lines()
+        .map(parsed)
+        .map(|row| (row["name"].as_str().expect("a name").to_owned(), row))
+        .map(|(name, mut row)| (name, json!({"case": expanded_case(row["case"].take()), "truth": row["truth"].take()})))
+        .collect();
+    let rows: Vec<Value> = text("golden/loaders/mutants.jsonl.gz").lines().map(parsed).collect();
+    rows.into_iter().map(move |row| {
+        let case = row["case"].as_str().expect("a name");
+        let file = CaseFile::of(&mutated(&cases[case]["case"], &row));
+        let family = cases[case]["truth"]["family"].as_str().unwrap_or_default().to_owned();
+        let error = row["error"].as_str().map(str::to_owned);
+        let layers = row["layers"].as_u64().map_or(0, host_len);
+        let mut what = row.clone();
+        for field in ["case", "layers", "error"] {
+            what.as_object_mut().map(|what| what.remove(field));
+        }
+        let mask = what["mask"].take();
+        let mask = mask.as_str().unwrap_or_default();
+        what["mask"] = json!(format!("{} of {}", mask.matches('1').count(), mask.len()));
+        Mutant { name: format!("{case} {what}"), file, family, layers, error }
+    })
+}
+
+/// Returns a case without patterns.
+fn expanded_case(mut case: Value) -> Value {
+    for field in ["tensors", "values"] {
+        let patterns = case[field].take();
+        let all = patterns.as_object().into_iter().flatten();
+        let all = all.flat_map(|(pattern, value)| names(pattern).into_iter().map(|name| (name, value.clone())));
+        case[field] = Value::Object(all.collect());
+    }
+    case
+}
+
+/// Returns a case with the change of a row; see make/mutants_in_diffusers.py.
+fn mutated(case: &Value, row: &Value) -> Value {
+    let mask = row["mask"].as_str().unwrap_or_default();
+    let keys: BTreeMap<&String, &Value> = case["tensors"].as_object().into_iter().flatten().collect();
+    let (mut tensors, mut values) = (Map::new(), Map::new());
+    for (at, (key, info)) in keys.into_iter().enumerate() {
+        let (mut key_now, mut info) = (key.clone(), info.clone());
+        if mask.as_bytes().get(at) == Some(&b'1') {
+            if row["drop"] == true {
+                continue;
+            }
+            if row["halve"] == true {
+                halve(key, &mut info);
+            }
+            for texts in row["replace"].as_array().map_or(&[][..], Vec::as_slice).chunks(2) {
+                let text = |at: usize| texts[at].as_str().unwrap_or_default();
+                key_now = key_now.replacen(text(0), text(1), 1);
+            }
+            if let Some(prefixes) = row["prefix"].as_array() {
+                let text = |at: usize| prefixes[at].as_str().unwrap_or_default();
+                key_now = format!("{}{}", text(1), &key_now[text(0).len()..]);
+            }
+        }
+        if let Some(value) = case["values"].get(key) {
+            values.insert(key_now.clone(), value.clone());
+        }
+        tensors.insert(key_now, info);
+    }
+    if let Some(key) = row["add"].as_str() {
+        tensors.insert(key.to_owned(), json!(["F32", [3]]));
+    }
+    let mut mutated = case.clone();
+    mutated["tensors"] = Value::Object(tensors);
+    mutated["values"] = Value::Object(values);
+    if row["no_header"] == true {
+        mutated["metadata"] = json!({});
+    }
+    mutated
+}
+
+/// Halves the rank of a factor.
+fn halve(key: &str, info: &mut Value) {
+    let is_down = ["lora_down", "lora_A", ".down."].iter().any(|part| key.contains(part));
+    let Some(size) = info[1].get_mut(usize::from(!is_down)).filter(|_| key.contains("lora")) else { return };
+    if let Some(rank) = size.as_u64().filter(|&rank| rank > 2) {
+        *size = json!(rank / 2);
+    }
+}
+
 /// Recorded behavior of the programs for a case.
 pub struct RecordedRun<'a>(pub &'a Value);
 

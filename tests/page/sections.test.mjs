@@ -10,7 +10,16 @@ const WHOLE = report('ink.safetensors', {
   header_sha256: 'h',
   container: 'pickle_zip',
   loaders: [
-    { id: 'comfyui', label: 'ComfyUI', status: 'applied', applied: 1, total: 1, reason: null, otherwise: null },
+    {
+      id: 'comfyui',
+      label: 'ComfyUI',
+      status: 'applied',
+      applied: 1,
+      total: 1,
+      reason: null,
+      otherwise: null,
+      likely: null,
+    },
   ],
   imports: [{ name: 'torch.FloatStorage', kind: 'harmless', count: 1, places: [] }],
   coverage: [{ component: 'unet', block: 'IN01', covered: 1, total: 2, norm: 1 }],

@@ -430,7 +430,12 @@ strength_note: Sentence | null,
  *
  * [`Base::others`]: super::report::Base::others
  */
-otherwise: Sentence | null, };
+otherwise: Sentence | null, 
+/**
+ * Why the verdict is only likely: its rules were read in the program's source and not seen in a run; null if they
+ * were.
+ */
+likely: Sentence | null, };
 
 export type LoaderEffect = { 
 /**

@@ -63,10 +63,10 @@ function problemList(problems) {
 
 /** @param {Report["loaders"]} loaders */
 function loaderTable(loaders) {
-  const rows = loaders.map(({ label, status, applied, total, reason, otherwise }) => [
+  const rows = loaders.map(({ label, status, applied, total, reason, otherwise, likely }) => [
     label,
     t("export.status", { status: word("status", status), applied, total }),
-    [reason, otherwise].flatMap((text) => (text ? [say(text)] : [])).join(" "),
+    [reason, otherwise, likely].flatMap((text) => (text ? [say(text)] : [])).join(" "),
   ]);
   return table([t("export.program"), "", t("export.why")], rows);
 }

@@ -147,6 +147,15 @@ export default {
   "loader.compiled": { one: "{n} Schicht hat einen Schlüssel mit `_orig_mod`, das von torch.compile stammt und nicht nachgeschlagen wird.", other: "{n} Schichten haben Schlüssel mit `_orig_mod`, das von torch.compile stammt und nicht nachgeschlagen wird." },
   "loader.stored": { one: "{n} Schicht ist als `{ending}` gespeichert, was es nicht unterstützt.", other: "{n} Schichten sind als `{ending}` gespeichert, was es nicht unterstützt." },
   "loader.incomplete": { one: "{n} Schicht fehlt ein Teil ihrer Tensoren, sodass kein Programm sie berechnen kann.", other: "{n} Schichten fehlt ein Teil ihrer Tensoren, sodass kein Programm sie berechnen kann." },
+  "loader.half_filled":
+    "Es füllt die andere Hälfte mit dem, was im Speicher steht, sodass Bilder von Lauf zu Lauf verschieden sind.",
+  "loader.ranks_differ": "die beiden Tensoren von `{key}` haben verschiedene Ränge.",
+  "loader.header_rank": "die PEFT-Konfiguration im Header nennt einen anderen Rang, als die Tensoren haben.",
+  "loader.mixed_pairs": "sein Konverter liest entweder `lora_A` oder `lora_down` in einer Datei, nicht beides.",
+  "loader.text_names":
+    "es erkennt die Namen eines Text-Encoders an einer Attention-Ausgabe oder einer Feed-Forward-Schicht; die Datei hat keine davon.",
+  "loader.likely": "Wahrscheinlich: Das steht im Quellcode von {loader} und wurde nicht in einem Lauf gesehen.",
+  "loader.flat_kernel": "`{key}` ist als Matrix gespeichert, und die Schicht ist eine Faltung.",
   "loader.half_pair": "Zu `{key}` fehlt das Gegenstück.",
   "loader.fails": { one: "{n} Schicht ist als `{ending}` gespeichert, was es unterstützt, aber nicht berechnen kann.", other: "{n} Schichten sind als `{ending}` gespeichert, was es unterstützt, aber nicht berechnen kann." },
   "loader.convert_keys": "Konvertiere die Schlüssel der Datei für {loader}.",
@@ -222,6 +231,10 @@ export default {
   "fix.unpack": "Als safetensors entpacken",
   "fix.repair_hashes": "Hashes im Header korrigieren",
   "fix.right_header": "Basismodell im Header auf {base} setzen",
+  "fix.halves": {
+    one: "{n} Schlüssel von Schichten mit halbem Paar entfernen",
+    other: "{n} Schlüssel von Schichten mit halbem Paar entfernen",
+  },
   "fix.remove": { one: "{n} Schlüssel entfernen, der nichts ändert", other: "{n} Schlüssel entfernen, die nichts ändern" },
   "fix.without_nan": { one: "NaN- und Inf-Werte von {n} Schicht durch 0 ersetzen", other: "NaN- und Inf-Werte von {n} Schichten durch 0 ersetzen" },
   "fix.bake_alpha": { one: "Alpha in die Gewichte von {n} Schicht einrechnen", other: "Alpha in die Gewichte von {n} Schichten einrechnen" },
@@ -238,6 +251,8 @@ export default {
   "fix_why.unpack": "Programme laden die Datei selbst, kein Zip-Archiv.",
   "fix_why.repair_hashes": "Programme können die Datei dann am Hash im Header erkennen.",
   "fix_why.right_header": "Programme, die Dateien nach dem Header sortieren, führen sie dann unter dem richtigen Basismodell.",
+  "fix_why.halves":
+    "Kein Programm kann eine Schicht aus einer Hälfte berechnen. Manche lehnen deshalb die ganze Datei ab, und diffusers füllt die andere Hälfte mit dem, was im Speicher steht.",
   "fix_why.remove": "Die entfernten Schlüssel sind Nullen, Trainingszustand oder Kopien von Schlüsseln, die bleiben: Ohne sie ändert sich kein Netz.",
   "fix_why.without_nan": "Bilder sind nicht mehr schwarz; alle anderen Werte bleiben, aber was die ersetzten waren, ist verloren.",
   "fix_why.bake_alpha": "Nicht jedes Programm liest Alpha von außerhalb der Tensoren. Eingerechnet ist die Stärke überall gleich.",

@@ -98,13 +98,16 @@ impl PeftConfig {
                 let initial = self.init_r.or(rank)? as f32;
                 (if alpha > 0.0 { alpha } else { initial }) / (initial + 1e-5)
             }
-            Some("LOKR") => {
-                let pattern = self.rank_pattern.iter().flatten().find(|(pattern, _)| matches(pattern, path));
-                alpha / pattern.map(|(_, &rank)| rank).or(self.r).or(rank)? as f32
-            }
+            Some("LOKR") => alpha / self.rank(path).or(rank)? as f32,
             _ if self.use_rslora => alpha / (rank? as f32).sqrt(),
             _ => alpha / rank? as f32,
         })
+    }
+
+    /// Returns the rank of the layer with this path inside its network.
+    fn rank(&self, path: &str) -> Option<usize> {
+        let pattern = self.rank_pattern.iter().flatten().find(|(pattern, _)| matches(pattern, path));
+        pattern.map(|(_, &rank)| rank).or(self.r)
     }
 
     /// Returns whether the layer with this name is a feed-forward layer of (IA)³, whose inputs are scaled.
@@ -121,6 +124,9 @@ impl PeftConfig {
 
 /// Metadata key under which diffusers stores the configs of a file's networks.
 pub const METADATA_KEY: &str = "lora_adapter_metadata";
+
+/// PEFT's rank where a config has none.
+const PEFT_RANK: usize = 8;
 
 /// Metadata key under which llama.cpp stores the single alpha of a file.
 pub const GGUF_KEY: &str = "adapter.lora.alpha";
@@ -247,6 +253,12 @@ impl PeftConfigs {
             Some(alpha) => Err(format!("alpha is {alpha}")),
             None => Ok(self),
         }
+    }
+
+    /// Returns the rank for which PEFT prepares the layer with this path when it reads the header's config.
+    pub fn prepared_rank(&self, component: Component, path: &str) -> Option<usize> {
+        let rank = || self.of(component).and_then(|config| config.rank(path)).unwrap_or(PEFT_RANK);
+        (self.place == Some(ConfigSource::Metadata)).then(rank)
     }
 
     /// Returns the config of a network.

@@ -151,9 +151,12 @@ pub fn detect(
     for fit in &mut fits {
         fit.in_metadata = claimed == Some(fit.name);
     }
-    // Ties go to a family whose blocks the file has completely, else to the first.
+    // Ties go to a family whose names follow their prefix as usual, or whose blocks the file has completely, else to the
+    // first.
     let best = fits.iter().map(Fit::score).max();
-    let tied: Vec<usize> = (0..fits.len()).filter(|&at| Some(fits[at].score()) == best).collect();
+    let mut tied: Vec<usize> = (0..fits.len()).filter(|&at| Some(fits[at].score()) == best).collect();
+    let least = tied.iter().map(|&at| fits[at].unusual).min();
+    tied.retain(|&at| Some(fits[at].unusual) == least);
     let at = match tied[..] {
         [at] => Some(at),
         _ => tied.iter().copied().find(|&at| fits[at].has_all_blocks()).or(tied.first().copied()),
@@ -270,6 +273,8 @@ struct Fit {
     native: usize,
     /// Of those, groups with diffusers names.
     diffusers: usize,
+    /// Of those, groups with diffusers names of a layer after the prefix of original ones.
+    unusual: usize,
     /// Of those, groups with a convolution's tensors for a linear layer or vice versa.
     wrong_kind: usize,
     /// Of those, groups with matrices for a 1x1 convolution, as some programs store its change.
@@ -317,6 +322,7 @@ impl Fit {
             named: 0,
             native: 0,
             diffusers: 0,
+            unusual: 0,
             wrong_kind: 0,
             flat_points: 0,
             sizes: 0,
@@ -340,6 +346,8 @@ impl Fit {
             if let Some(found) = found {
                 fit.native += usize::from(found.names == NamingScheme::Native);
                 fit.diffusers += usize::from(found.names == NamingScheme::Diffusers);
+                let is_renamed = found.names == NamingScheme::Diffusers && found.module.path != found.module.ldm;
+                fit.unusual += usize::from(is_renamed && found.prefix == "diffusion_model.");
                 fit.take(group, *shown, found.component, found.module);
             }
         }

@@ -321,7 +321,7 @@ async fn fill_adapter(
         adapter: &adapter,
         problems: &report.problems,
         zero_alpha: &findings.zero_alpha,
-        config: configs.place(),
+        configs: &configs,
     };
     (report.loaders, report.applied) = judged(evidence);
     report.base = found.base();

@@ -196,6 +196,15 @@ impl Conversion<'_, '_> {
     }
 }
 
+/// Returns the shape of a pair's tensor, stored as a matrix, for a convolution of shape `layer`.
+fn with_kernel(role: Role, stored: &[usize], layer: &[usize]) -> Option<Vec<usize>> {
+    match role {
+        Role::Down => Some([&stored[..1], &layer[1..]].concat()),
+        Role::Up => Some([stored, &vec![1; layer.len() - 2]].concat()),
+        _ => None,
+    }
+}
+
 pub(super) struct Planner<'a, 'b, 'c> {
     pub(super) opened: &'a Opened<'b>,
     pub(super) options: &'c ConvertOptions,
@@ -433,6 +442,13 @@ impl<'a, 'b> Planner<'a, 'b, '_> {
             return Ok((key.to_owned(), None));
         }
         let (outputs, kernel) = (delta.change.shape()[0], delta.change.shape().len().saturating_sub(2));
+        let layer = layer_shape(self.opened, delta);
+        // Other programs than ComfyUI read kernels only with all of their axes.
+        let is_pair = matches!(delta.algorithm, Algorithm::Lora | Algorithm::Locon);
+        let flat = self.opened.header.get(key).filter(|tensor| is_pair && tensor.shape.len() == 2 && layer.len() > 2);
+        if let Some(shape) = flat.and_then(|tensor| with_kernel(role, &tensor.shape, &layer)) {
+            return Ok((self.scheme.key(self.opened, delta, role)?, Some(shape)));
+        }
         let (role, shape) = match role {
             Role::DoraScale if target == Target::Peft && kernel == 0 => (Role::Magnitude, Some(vec![outputs])),
             Role::DoraScale if target == Target::Peft => {

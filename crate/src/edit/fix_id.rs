@@ -49,6 +49,8 @@ fixes! {
     RemoveBroken = "remove_broken", [IncompletePair, RankMismatch, ShapeMismatch, ConflictingKeys, UnsupportedAlgorithm], "fix_why.remove";
     /// Without keys of no layer that are copies or zeros.
     RemoveStrays = "remove_strays", [UnmatchedKeys], "fix_why.remove";
+    /// Without halves of pairs.
+    RemoveHalves = "remove_halves", [IncompletePair], "fix_why.halves";
     /// Zeros in place of NaN and infinite values.
     WithoutNan = "without_nan", [NanInf], "fix_why.without_nan";
     /// alpha multiplied into the weights.

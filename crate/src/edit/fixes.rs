@@ -10,7 +10,7 @@ use super::convert::{AlphaPlace, ConvertOptions, convert};
 use super::deeper::{deeper, moved};
 use super::error::EditError;
 use super::fix_id::FixId;
-use super::inert::inert_keys;
+use super::inert::{half_pairs, inert_keys};
 use super::inputs::EditInput;
 use super::metadata::MetadataEdit;
 use super::names::Target;
@@ -85,6 +85,7 @@ pub async fn fixes(input: &EditInput<'_>, report: &Report) -> Result<Vec<Fix>, E
     }
     let Some(opened) = &opened else { return Ok(list) };
     let mut candidates = key_removals(opened, report).await;
+    candidates.extend(half_removal(opened));
     candidates.extend(without_nan(opened, report));
     candidates.extend(bake_alpha(opened, report));
     for candidate in candidates {
@@ -200,6 +201,15 @@ async fn key_removals(opened: &Opened<'_>, report: &Report) -> Vec<Fix> {
     let options = ConvertOptions { without_keys: keys, keep_leftovers: true, ..ConvertOptions::default() };
     let problems = [FixId::RemoveBroken.problems(), FixId::RemoveStrays.problems()].concat();
     vec![Fix { problems, ..fix(id, title, Edit::Convert(options)) }]
+}
+
+/// Fix that removes halves of pairs: other programs refuse a file for them, or fill the other half with anything.
+fn half_removal(opened: &Opened) -> Option<Fix> {
+    let keys = half_pairs(opened);
+    let title = sentence!("fix.halves", n = keys.len());
+    let is_some = !keys.is_empty() && !opened.adapter.deltas.is_empty();
+    let options = ConvertOptions { without_keys: keys, keep_leftovers: true, ..ConvertOptions::default() };
+    is_some.then(|| fix(FixId::RemoveHalves, title, Edit::Convert(options)))
 }
 
 /// Fix for NaN and infinite values, if 0 in their place means no change of the weights.

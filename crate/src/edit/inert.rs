@@ -1,9 +1,10 @@
 //! Keys that change nothing in any network, proven from their names and data: training state, scales of nothing, zeros,
-//! and copies of used tensors. Only these are removed by a fix; whether another program needs an unknown key is unknown.
+//! and copies of used tensors; and halves of pairs. Only these are removed by a fix; whether another program needs an
+//! unknown key is unknown.
 
 use super::error::EditError;
 use super::open::Opened;
-use crate::adapters::{Group, LeftoverReason};
+use crate::adapters::{Group, Leftover, LeftoverReason};
 use crate::formats::{COPY_BLOCK, Dtype, TensorInfo};
 use crate::model::spelling::{self, Role};
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,6 +67,22 @@ pub(super) async fn inert_keys(opened: &Opened<'_>) -> Result<BTreeSet<String>, 
         }
     }
     Ok(inert)
+}
+
+/// Returns the leftover keys of layers that have one half of a pair, from which no program can compute a change.
+pub(super) fn half_pairs(opened: &Opened) -> Vec<String> {
+    let is_of_pair = |role: &Role| {
+        matches!(
+            role,
+            Role::Up | Role::Down | Role::Mid | Role::Alpha | Role::Scale | Role::DoraScale | Role::Magnitude
+        )
+    };
+    let is_half = |left: &&Leftover| {
+        let group = spelling::split(&left.key).and_then(|(stem, _)| opened.group_of_stem(stem));
+        let is_pair = group.is_some_and(|group| group.tensors.keys().all(is_of_pair));
+        matches!(left.reason, LeftoverReason::Incomplete { .. }) && is_pair
+    };
+    opened.adapter.leftovers.iter().filter(is_half).map(|left| left.key.clone()).collect()
 }
 
 /// Returns whether a layer's tensors are only scales, or a LoRA pair with a factor of zeros.

@@ -42,7 +42,7 @@ function worksView(report, fixes, log, send) {
 
 /** @param {Verdict} verdict @param {import("../fixes.js").Fix | null} fix @param {Send} send */
 function loaderView(
-  { loader, label, version, status, applied, total, reason, log, strength_note, otherwise },
+  { loader, label, version, status, applied, total, reason, log, strength_note, otherwise, likely },
   fix,
   send,
 ) {
@@ -56,7 +56,7 @@ function loaderView(
         >
       </p>
       ${reason ? html`<p>${sentenceView(reason)}</p>` : nothing}
-      ${otherwise ? html`<p>${sentenceView(otherwise)}</p>` : nothing}
+      ${otherwise ? html`<p>${sentenceView(otherwise)}</p>` : nothing} ${likely ? html`<p>${say(likely)}</p>` : nothing}
       ${strength_note ? html`<p><strong>${t("works.strength")}</strong> ${sentenceView(strength_note)}</p>` : nothing}
       ${
         log ? html`<p class="log-line"><span class="fine">${t("works.prints")}</span> <code>${log}</code></p>` : nothing

@@ -1,6 +1,6 @@
 //! A file's properties from which verdicts follow.
 
-use crate::adapters::{Adapter, ConfigSource, Group};
+use crate::adapters::{Adapter, Group, PeftConfigs};
 use crate::analysis::family::Detected;
 use crate::analysis::report::Problem;
 use crate::formats::Header;
@@ -25,6 +25,6 @@ pub struct Evidence<'a> {
     pub problems: &'a [Problem],
     /// Paths of the layers whose alpha is known to be 0.
     pub zero_alpha: &'a [String],
-    /// Location of its PEFT config.
-    pub config: Option<ConfigSource>,
+    /// Its PEFT configs.
+    pub configs: &'a PeftConfigs,
 }

@@ -3,13 +3,13 @@
 use super::evidence::Evidence;
 use super::outcome::{ActiveRules, KeyOutcome, count_applied, ending, endings, key_outcome, unreadable};
 use super::reasons::{Skip, reasons, skipped_keys};
-use super::rules::{self, FamilySupport, HalfPairs, LoadPath, Loader, Unreadable};
+use super::rules::{self, FamilySupport, Half, HalfPairs, LoadPath, Loader, Unreadable};
 use super::strength::{self, Changes};
 use super::{LoaderStatus, LoaderVerdict};
 use crate::adapters::{Group, Leftover, LeftoverReason};
 use crate::analysis::report::Severity;
-use crate::model::Component;
 use crate::model::spelling::{ModuleMatch, Role};
+use crate::model::{Component, Kind};
 use crate::sentence::{Sentence, sentence};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -82,8 +82,23 @@ struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    /// Returns the loader's judgement.
+    /// Returns the loader's judgement, and whether it is only likely.
     fn judge(&self) -> Judgement {
+        let Judgement { verdict, applied } = self.judged();
+        let is_likely = verdict.status != LoaderStatus::Unknown && self.was_only_read();
+        let likely = is_likely.then(|| sentence!("loader.likely", loader = &self.loader.label));
+        Judgement { verdict: LoaderVerdict { likely, ..verdict }, applied }
+    }
+
+    /// Returns whether the rules for such a file come from the loader's source and were not seen in a run.
+    fn was_only_read(&self) -> bool {
+        let Case { loader, evidence, .. } = *self;
+        let has_half = loader.only_read_half_pairs && self.incomplete.contains(&true);
+        has_half || loader.was_only_read(&evidence.family.name)
+    }
+
+    /// Returns the loader's judgement.
+    fn judged(&self) -> Judgement {
         let Case { loader, evidence, .. } = *self;
         let family = evidence.family.name.as_str();
         let keys = self.keys();
@@ -95,7 +110,7 @@ impl<'a> Case<'a> {
             return Judgement { verdict, applied: vec![false; evidence.groups.len()] };
         }
         let path = loader.way(family, &keys);
-        let active = ActiveRules::of(loader, path, family);
+        let active = ActiveRules::of(loader, path, family, &keys);
         let groups = evidence.groups.iter().zip(evidence.found).zip(self.incomplete);
         let outcomes: Vec<KeyOutcome> =
             groups.map(|((group, found), incomplete)| key_outcome(&active, group, found, *incomplete)).collect();
@@ -103,6 +118,8 @@ impl<'a> Case<'a> {
             Some(path) => self.judge_load_path(path, &keys, &outcomes),
             None => self.judge_keys(&active, &keys, &outcomes),
         };
+        let refused = if verdict.applied > 0 { self.refused_sizes(&outcomes) } else { None };
+        let verdict = refused.unwrap_or(verdict);
         let is_applied = |outcome: &KeyOutcome| verdict.applied > 0 && matches!(outcome, KeyOutcome::Applied);
         let applied: Vec<bool> = outcomes.iter().map(is_applied).collect();
         let layers = evidence.groups.iter().zip(evidence.found).zip(&applied).filter(|(_, applied)| **applied);
@@ -128,7 +145,7 @@ impl<'a> Case<'a> {
     fn applied_later(&self, outcomes: &[KeyOutcome]) -> Option<usize> {
         let Case { loader, evidence, .. } = *self;
         let names = loader.later_names_for(&evidence.family.name);
-        let newer = ActiveRules { loader, path: None, names };
+        let newer = ActiveRules { loader, path: None, names, is_converted: false };
         let is_new = |at: &usize| {
             let applied = key_outcome(&newer, &evidence.groups[*at], &evidence.found[*at], self.incomplete[*at]);
             !matches!(outcomes[*at], KeyOutcome::Applied) && matches!(applied, KeyOutcome::Applied)
@@ -163,6 +180,7 @@ impl<'a> Case<'a> {
             log: log.filter(|log| !log.is_empty()),
             strength_note: None,
             otherwise: None,
+            likely: None,
         }
     }
 
@@ -201,8 +219,9 @@ impl<'a> Case<'a> {
     /// Returns the verdict by the loader's general rules.
     fn judge_keys(&self, active: &ActiveRules, keys: &[&str], outcomes: &[KeyOutcome]) -> LoaderVerdict {
         let Case { loader, evidence, .. } = *self;
+        let reads_all = active.is_converted || !loader.converts();
         if let Some((group, ending)) =
-            unreadable(evidence.groups, outcomes).filter(|_| loader.unreadable == Unreadable::Refuse)
+            unreadable(evidence.groups, outcomes).filter(|_| loader.unreadable == Unreadable::Refuse && reads_all)
         {
             let log = loader.unreadable(&endings(group), &format!("{}{ending}", group.stem));
             return self.refused(sentence!("loader.unreadable", ending = ending), Some(log));
@@ -223,7 +242,7 @@ impl<'a> Case<'a> {
         }
         let log = self.unmatched_log(&usage, keys.len());
         let judged = match applied {
-            0 => match loader.nothing(keys) {
+            0 => match loader.nothing(keys, network_names(evidence).1) {
                 Some((log, stops)) => {
                     let status = if stops { LoaderStatus::Refused } else { LoaderStatus::Ignored };
                     let log = with_network_names(log, evidence);
@@ -302,6 +321,16 @@ impl<'a> Case<'a> {
             return verdict;
         }
         let log = || line(path.log.as_deref().or(Some(&loader.unmatched)), self.first_unused(outcomes)?);
+        let used =
+            |place: &Option<(usize, usize)>| place.is_some_and(|(at, _)| matches!(outcomes[at], KeyOutcome::Applied));
+        let mut unread = evidence.header.tensors.iter().zip(&places.tensors).filter(|(_, place)| !used(place));
+        if let Some((tensor, _)) = unread.find(|(tensor, _)| path.is_strict(&tensor.name)) {
+            return self.refused(sentence!("loader.no_other_keys"), line(path.log.as_deref(), &tensor.name));
+        }
+        if let Some(group) = self.without_alpha(outcomes).filter(|_| path.wants_alpha) {
+            let log = format!("KeyError: '{}.alpha'", group.stem);
+            return self.refused(sentence!("loader.wants_alpha"), Some(log));
+        }
         let stray = evidence.header.tensors.iter().zip(&places.tensors).find(|(_, place)| place.is_none());
         if let Some((tensor, _)) = stray.filter(|_| path.refuse_strays) {
             return self.refused(sentence!("loader.no_other_keys"), line(path.log.as_deref(), &tensor.name));
@@ -337,15 +366,18 @@ impl<'a> Case<'a> {
     fn refused_half(&self, path: Option<&LoadPath>, keys: &[&str], outcomes: &[KeyOutcome]) -> Option<LoaderVerdict> {
         let Case { loader, evidence, .. } = *self;
         let half = |at: &usize| matches!(outcomes[*at], KeyOutcome::Incomplete);
-        let lone_up = |at: &usize| {
-            half(at) && evidence.groups[*at].get(Role::Up).is_some() && evidence.groups[*at].get(Role::Down).is_none()
+        let lone = |at: usize, one: Role, other: Role| {
+            evidence.groups[at].get(one).is_some() && evidence.groups[at].get(other).is_none()
         };
-        let is_converted = path.is_none() && loader.is_converted(keys) || !loader.converts();
-        let at = match loader.half_pairs {
-            _ if path.is_some_and(|path| path.refuse_half) => (0..outcomes.len()).find(half),
-            HalfPairs::Refuse if is_converted => (0..outcomes.len()).find(half),
-            HalfPairs::UpRaises => (0..outcomes.len()).find(lone_up),
-            HalfPairs::Skip | HalfPairs::Refuse => None,
+        let is_converted = path.is_none() && loader.is_converted(keys);
+        let at = match (path.and_then(|path| path.refuse_half), loader.half_pairs) {
+            // Converters look at all keys, before they know the layers.
+            (Some(Half::Any), _) => (0..outcomes.len()).find(|&at| self.incomplete[at]),
+            (Some(Half::Down), _) => (0..outcomes.len()).find(|at| half(at) && lone(*at, Role::Down, Role::Up)),
+            (None, HalfPairs::Refuse) if is_converted => (0..outcomes.len()).find(|&at| self.incomplete[at]),
+            (None, HalfPairs::Refuse) if !loader.converts() => (0..outcomes.len()).find(half),
+            (None, HalfPairs::UpRaises) => (0..outcomes.len()).find(|at| half(at) && lone(*at, Role::Up, Role::Down)),
+            (None, HalfPairs::Skip | HalfPairs::Refuse) => None,
         }?;
         let group = &evidence.groups[at];
         let key = group.tensors.values().next().map(|tensor| tensor.name.as_str()).unwrap_or_default();
@@ -360,6 +392,37 @@ impl<'a> Case<'a> {
             _ => loader.unreadable(&endings(group), key),
         };
         Some(self.refused(sentence!("loader.half_pair", key = key), Some(log)))
+    }
+
+    /// Returns the verdict on a file with factors of other sizes than the loader prepares: of two ranks in one layer, without
+    /// a kernel's axes, or of another rank than the header's config says.
+    fn refused_sizes(&self, outcomes: &[KeyOutcome]) -> Option<LoaderVerdict> {
+        let Case { loader, evidence, .. } = *self;
+        let cause = |((group, found), outcome): ((&Group, &Option<ModuleMatch>), &KeyOutcome)| {
+            let (up, down) = group.get(Role::Up).zip(group.get(Role::Down))?;
+            let found = found.filter(|_| matches!(outcome, KeyOutcome::Applied | KeyOutcome::Incomplete))?;
+            let rank = *down.shape.first()?;
+            if up.shape.get(1) != Some(&rank) {
+                return Some(sentence!("loader.ranks_differ", key = &group.stem));
+            }
+            if down.shape.len() == 2 && matches!(found.module.kind, Kind::Conv { .. }) {
+                return Some(sentence!("loader.flat_kernel", key = &group.stem));
+            }
+            let prepared = evidence.configs.prepared_rank(found.component, &found.module.path)?;
+            (prepared != rank).then(|| sentence!("loader.header_rank"))
+        };
+        let cause = evidence.groups.iter().zip(evidence.found).zip(outcomes).find_map(cause);
+        let log = "RuntimeError: Error(s) in loading state_dict for {network}:";
+        cause.filter(|_| loader.checks_sizes).map(|cause| self.refused(cause, Some(with_network_names(log, evidence))))
+    }
+
+    /// Returns the first applied layer without an alpha tensor.
+    fn without_alpha(&self, outcomes: &[KeyOutcome]) -> Option<&'a Group> {
+        let mut layers = self.evidence.groups.iter().zip(outcomes);
+        let lacks = |(group, outcome): &(&Group, &KeyOutcome)| {
+            matches!(outcome, KeyOutcome::Applied) && group.get(Role::Alpha).is_none()
+        };
+        layers.find(lacks).map(|(group, _)| group)
     }
 
     /// Returns the first key in file order of no layer, or of a layer that is not applied.
@@ -396,12 +459,14 @@ fn is_bundled(name: &str) -> bool {
     name.starts_with("bundle_emb.")
 }
 
+/// Returns diffusers' class and component of the family's network.
+fn network_names(evidence: &Evidence) -> (&'static str, &'static str) {
+    rules::network(&evidence.family.name).map_or(("UNet2DConditionModel", "unet"), |network| (network, "transformer"))
+}
+
 /// Fills the class and the component of the family's network into a log line of diffusers.
 fn with_network_names(line: &str, evidence: &Evidence) -> String {
-    let (network, part) = match rules::network(&evidence.family.name) {
-        Some(network) => (network, "transformer"),
-        None => ("UNet2DConditionModel", "unet"),
-    };
+    let (network, part) = network_names(evidence);
     line.replace("{network}", network).replace("{part}", part)
 }
 
@@ -449,6 +514,7 @@ fn own_judgement(evidence: &Evidence, changes: &Changes) -> Judgement {
         log: None,
         strength_note: strength::zero_alpha("LoRA Loupe", evidence, &changes).filter(|_| applied > 0),
         otherwise: None,
+        likely: None,
     };
     Judgement { verdict, applied: layers }
 }

@@ -176,6 +176,7 @@ mod tests {
                 log: None,
                 strength_note: None,
                 otherwise: None,
+                likely: None,
             };
             assert_eq!(&*summary(&verdict), expect);
         };

@@ -44,6 +44,9 @@ pub struct LoaderVerdict {
     ///
     /// [`Base::others`]: super::report::Base::others
     pub otherwise: Option<Sentence>,
+    /// Why the verdict is only likely: its rules were read in the program's source and not seen in a run; null if they
+    /// were.
+    pub likely: Option<Sentence>,
 }
 
 impl LoaderVerdict {

@@ -43,16 +43,20 @@ pub(super) struct ActiveRules<'a> {
     pub(super) loader: &'a Loader,
     pub(super) path: Option<&'a LoadPath>,
     pub(super) names: Vec<&'a Name>,
+    /// Whether the loader converts the whole file.
+    pub(super) is_converted: bool,
 }
 
 impl<'a> ActiveRules<'a> {
-    pub(super) fn of(loader: &'a Loader, path: Option<&'a LoadPath>, family: &str) -> ActiveRules<'a> {
-        let names = path.and_then(|path| path.names(family)).unwrap_or_else(|| loader.names_for(family));
-        ActiveRules { loader, path, names }
+    pub(super) fn of(loader: &'a Loader, path: Option<&'a LoadPath>, family: &str, keys: &[&str]) -> ActiveRules<'a> {
+        let of_path = path.and_then(|path| path.names(family, keys));
+        let names = of_path.unwrap_or_else(|| loader.names_for(family, keys));
+        ActiveRules { loader, path, names, is_converted: path.is_none() && loader.is_converted(keys) }
     }
 
     pub(super) fn takes(&self, ending: &str) -> bool {
-        self.path.and_then(|path| path.takes(ending)).unwrap_or_else(|| self.loader.takes(ending))
+        let of_path = self.path.and_then(|path| path.takes(ending));
+        of_path.unwrap_or_else(|| self.loader.takes(ending, self.is_converted))
     }
 
     /// Returns the version since which the loader applies such layers of a family, if it is known.

@@ -82,6 +82,9 @@ pub(super) fn reasons(loader: &Loader, evidence: &Evidence, outcomes: &[KeyOutco
     sorting::sort_by_key(&mut counts, |(_, count)| std::cmp::Reverse(*count));
     let base = evidence.family.named();
     let mut list: Vec<Sentence> = counts.iter().map(|(skip, count)| skip.sentence(*count, &base)).collect();
+    if loader.fills_halves && counts.iter().any(|(skip, _)| matches!(skip, Skip::Incomplete)) {
+        list.push(sentence!("loader.half_filled"));
+    }
     if !convertible {
         return Sentence::joined(list);
     }

@@ -25,6 +25,12 @@ pub struct Loader {
     /// Model families that it runs without adapter support.
     #[serde(default)]
     without_adapters: Vec<String>,
+    /// Model families, or `*` for all, whose rules were read in its source and not seen in a run.
+    #[serde(default)]
+    only_read: Vec<String>,
+    /// Whether the rule for half a pair was.
+    #[serde(default)]
+    pub only_read_half_pairs: bool,
     /// The version since which it loads files of a family.
     #[serde(default)]
     pub since: BTreeMap<String, String>,
@@ -54,6 +60,9 @@ pub struct Loader {
     trap_families: Vec<String>,
     #[serde(default)]
     converted: Vec<String>,
+    /// Replaces `takes` for files that it converts.
+    #[serde(default)]
+    pub converted_takes: Vec<String>,
     refuse_lacking: Option<String>,
     #[serde(default)]
     lacking_families: Vec<String>,
@@ -104,6 +113,12 @@ pub struct Loader {
     /// What it does with half a pair.
     #[serde(default)]
     pub half_pairs: HalfPairs,
+    /// Whether it fills the missing half of a pair with memory that nothing was written to.
+    #[serde(default)]
+    pub fills_halves: bool,
+    /// Whether it refuses factors of other sizes than it prepares by the layers and the header's PEFT config.
+    #[serde(default)]
+    pub checks_sizes: bool,
     /// Whether it applies one alpha to all attention layers.
     #[serde(default)]
     pub misplaces_alphas: bool,
@@ -140,9 +155,14 @@ pub struct LoadPath {
     /// Whether a key that is of no layer at all makes it refuse the file.
     #[serde(default)]
     pub refuse_strays: bool,
-    /// Whether half a pair makes it refuse the file.
+    /// Half a pair that makes it refuse the file.
+    pub refuse_half: Option<Half>,
+    /// Keys with these prefixes make it refuse the file if it does not read them.
     #[serde(default)]
-    pub refuse_half: bool,
+    pub strict: Vec<String>,
+    /// Whether a layer without an alpha tensor makes it refuse the file.
+    #[serde(default)]
+    pub wants_alpha: bool,
     /// The version since which it has this path.
     pub since: Option<String>,
     /// Whether it drops alpha tensors.
@@ -183,8 +203,9 @@ impl LoadPath {
     }
 
     /// Returns the names that it looks up, if they differ from the loader's.
-    pub fn names(&self, family: &str) -> Option<Vec<&Name>> {
-        self.names.as_ref().map(|names| names.iter().filter(|name| name.is_for(family)).collect())
+    pub fn names(&self, family: &str, keys: &[&str]) -> Option<Vec<&Name>> {
+        let is_looked_up = |name: &&Name| name.is_for(family) && name.is_in(keys);
+        self.names.as_ref().map(|names| names.iter().filter(is_looked_up).collect())
     }
 
     /// Returns whether it reads tensors with this suffix; `None` if the loader's rules apply.
@@ -217,10 +238,20 @@ impl LoadPath {
         self.need_log.as_deref().unwrap_or_default()
     }
 
+    /// Returns whether a key that it does not read makes it refuse the file.
+    pub fn is_strict(&self, key: &str) -> bool {
+        has_prefix_among(&self.strict, key)
+    }
+
     /// Returns whether it refuses the file if no layer is applied.
     pub fn stops_at_nothing(&self, keys: &[&str]) -> bool {
-        self.nothing.iter().any(|pattern| keys.iter().any(|key| matches_glob(key, pattern)))
+        self.nothing.iter().any(|pattern| keys.iter().any(|key| is_target(key) && matches_glob(key, pattern)))
     }
+}
+
+/// Returns whether PEFT takes a key for a module's, so that its error says that there is none: not with an adapter's name.
+fn is_target(key: &str) -> bool {
+    !key.contains(".default.")
 }
 
 /// Returns whether a text matches a pattern in which `*` matches any text.
@@ -247,6 +278,11 @@ pub struct Name {
     /// Whether only newer versions than the described one look them up.
     #[serde(default)]
     later: bool,
+    /// Only if some key of the file matches this pattern.
+    beside: Option<String>,
+    /// Whether names with underscores are looked up after a prefix with a dot, too.
+    #[serde(default)]
+    flat: bool,
     #[serde(default)]
     without: Vec<String>,
     #[serde(default)]
@@ -256,6 +292,11 @@ pub struct Name {
 impl Name {
     fn is_for(&self, family: &str) -> bool {
         self.families.as_ref().is_none_or(|families| is_among(families, family))
+    }
+
+    /// Returns whether the names are looked up in a file with these keys.
+    fn is_in(&self, keys: &[&str]) -> bool {
+        self.beside.as_ref().is_none_or(|pattern| keys.iter().any(|key| matches_glob(key, pattern)))
     }
 
     /// Returns whether a layer with this stem is looked up by this name.
@@ -276,8 +317,13 @@ impl Name {
             | (Spelled::Trainer, NamingScheme::Trainer) => true,
             _ => false,
         };
+        // A name with underscores follows `lora_unet_`, one with dots `transformer.`; a mixture is looked up nowhere.
+        let rest = stem.strip_prefix(found.prefix).unwrap_or(stem);
+        let is_dotted = found.prefix.is_empty() || found.prefix.ends_with('.');
+        let is_mixed = found.module.path.contains('.') && is_dotted != rest.contains('.');
         !found.compiled
             && prefix
+            && (!is_mixed || self.flat)
             && self.spelled.iter().any(spelled)
             && !self.without.iter().any(|part| stem.contains(part.as_str()))
             && (self.within.is_empty() || self.within.iter().any(|part| stem.contains(part.as_str())))
@@ -315,6 +361,16 @@ pub enum HalfPairs {
     UpRaises,
     /// The file is refused, if it is converted at all.
     Refuse,
+}
+
+/// Half of a pair.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Half {
+    /// Either tensor without the other.
+    Any,
+    /// `down` without `up`.
+    Down,
 }
 
 /// The places where a loader reads alpha.
@@ -404,9 +460,14 @@ impl Loader {
         }
     }
 
-    /// Returns the names that it looks up for models of this family.
-    pub fn names_for(&self, family: &str) -> Vec<&Name> {
-        self.names.iter().filter(|name| !name.later && name.is_for(family)).collect()
+    /// Returns whether its rules for a family were not seen in a run.
+    pub fn was_only_read(&self, family: &str) -> bool {
+        is_among(&self.only_read, family) || is_among(&self.only_read, "*")
+    }
+
+    /// Returns the names that it looks up for models of this family in a file with these keys.
+    pub fn names_for(&self, family: &str, keys: &[&str]) -> Vec<&Name> {
+        self.names.iter().filter(|name| !name.later && name.is_for(family) && name.is_in(keys)).collect()
     }
 
     /// Returns the names that only newer versions look up for models of this family.
@@ -419,9 +480,9 @@ impl Loader {
         self.way.iter().find(|way| way.fits(family, keys))
     }
 
-    /// Returns whether it reads tensors with this suffix.
-    pub fn takes(&self, ending: &str) -> bool {
-        is_among(&self.takes, ending)
+    /// Returns whether it reads tensors with this suffix, in a file that it converts or in another one.
+    pub fn takes(&self, ending: &str, is_converted: bool) -> bool {
+        is_among(if is_converted { &self.converted_takes } else { &self.takes }, ending)
     }
 
     /// Returns why it refuses a file by its keys alone, if it does. `keys` are all keys of the file.
@@ -478,12 +539,13 @@ impl Loader {
 
     /// Returns whether it converts the whole file as one from sd-scripts.
     pub fn is_converted(&self, keys: &[&str]) -> bool {
-        keys.iter().all(|key| has_prefix_among(&self.converted, key))
+        self.converts() && keys.iter().all(|key| has_prefix_among(&self.converted, key))
     }
 
-    /// Returns its log line if no layer is applied, and whether it then refuses the file.
-    pub fn nothing(&self, keys: &[&str]) -> Option<(&str, bool)> {
-        let stops = keys.iter().any(|key| has_prefix_among(&self.nothing, key));
+    /// Returns its log line if no layer is applied, and whether it then refuses the file; `part` is the network.
+    pub fn nothing(&self, keys: &[&str], part: &str) -> Option<(&str, bool)> {
+        let prefixes: Vec<String> = self.nothing.iter().map(|prefix| prefix.replace("{part}", part)).collect();
+        let stops = keys.iter().any(|key| is_target(key) && has_prefix_among(&prefixes, key));
         let log = if stops { self.nothing_log.as_ref() } else { self.silent_log.as_ref() };
         Some((log?, stops))
     }
@@ -524,8 +586,9 @@ mod tests {
             let names = loader.names.iter().chain(ways.clone().flat_map(|way| way.names.iter().flatten()));
             let named = names.clone().flat_map(|name| name.families.iter().flatten());
             let lists = [&loader.families, &loader.without_adapters, &loader.known_families];
+            let read = loader.only_read.iter().filter(|family| *family != "*");
             let listed = lists.into_iter().chain(&loader.lacks).chain(ways.clone().map(|way| &way.families)).flatten();
-            for family in listed.chain(named) {
+            for family in listed.chain(named).chain(read) {
                 assert!(known.contains(&family.as_str()), "{}: no family is called {family}", loader.name);
             }
             for ending in loader.takes.iter().chain(ways.filter_map(|way| way.takes.as_ref()).flatten()) {

@@ -50,7 +50,7 @@ fn range(values: impl Iterator<Item = f32>) -> Option<Value> {
 
 /// An alpha in a place that the loader does not read.
 fn alpha(loader: &Loader, evidence: &Evidence, changes: &[(&Group, &Delta)]) -> Option<Sentence> {
-    let in_sidecar = evidence.config == Some(ConfigSource::Sidecar);
+    let in_sidecar = evidence.configs.place() == Some(ConfigSource::Sidecar);
     let place = if in_sidecar { AlphaPlace::Config } else { AlphaPlace::Header };
     if loader.alpha >= place {
         return None;
@@ -88,7 +88,8 @@ fn at_scale_1(id: &str, loader: &Loader, scales: impl Iterator<Item = f32>) -> O
 /// `.scale` instead of alpha.
 fn scale_key(loader: &Loader, groups: &[&Group]) -> Option<Sentence> {
     let count = groups.iter().filter(|group| group.get(Role::Scale).is_some()).count();
-    (count > 0 && !loader.takes(".scale")).then(|| sentence!("strength.scale_key", n = count, loader = &loader.label))
+    (count > 0 && !loader.takes(".scale", false))
+        .then(|| sentence!("strength.scale_key", n = count, loader = &loader.label))
 }
 
 fn dora(loader: &Loader, groups: &[&Group]) -> Option<Sentence> {

@@ -128,6 +128,9 @@ fn text(report: &Report) -> String {
         if let Some(otherwise) = &verdict.otherwise {
             row("", format!("  {otherwise}"));
         }
+        if let Some(likely) = &verdict.likely {
+            row("", format!("  {likely}"));
+        }
         if let Some(note) = &verdict.strength_note {
             row("", format!("  strength: {note}"));
         }
