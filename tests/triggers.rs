@@ -55,6 +55,7 @@ fn rankings_agree_with_numpy() {
 }
 
 #[test]
+#[cfg_attr(target_os = "wasi", ignore = "the search of the rankings is enough there, which takes minutes")]
 fn the_header_only_adds_words_of_several_tokens() {
     let mut session = session(WeightChoice::Auto);
     let bare = found(&mut session, "sks", &[], usize::MAX);
@@ -69,6 +70,7 @@ fn the_header_only_adds_words_of_several_tokens() {
 }
 
 #[test]
+#[cfg_attr(target_os = "wasi", ignore = "the search of the rankings is enough there, which takes minutes")]
 fn images_do_not_notice_a_search() {
     for weights in [WeightChoice::Auto, WeightChoice::F16] {
         let mut session = session(weights);
