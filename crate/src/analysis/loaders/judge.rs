@@ -97,7 +97,7 @@ impl<'a> Case<'a> {
         has_half || loader.was_only_read(&evidence.family.name)
     }
 
-    /// Returns the loader's judgement.
+    /// Returns the judgement by the loader's rules, whether they were seen in a run or not.
     fn judged(&self) -> Judgement {
         let Case { loader, evidence, .. } = *self;
         let family = evidence.family.name.as_str();
